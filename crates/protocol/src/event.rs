@@ -1,0 +1,252 @@
+//! The journal's events. Every view of a session is a projection of these.
+
+use serde::{Deserialize, Serialize};
+
+use crate::change::{ChangeSet, Conflict};
+use crate::hash::ContentHash;
+use crate::id::{CallId, ChangeSetId, SessionId, TurnId};
+use crate::message::{ModelReply, ToolResult};
+use crate::tool::{CallUsage, Level};
+
+/// One row of the journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Position in the workspace's journal, from 1 without gaps.
+    pub sequence: u64,
+    pub session: SessionId,
+    /// Milliseconds since the Unix epoch, by the host's clock.
+    pub recorded_at_ms: u64,
+    #[serde(flatten)]
+    pub body: EventBody,
+}
+
+/// What happened, or is about to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum EventBody {
+    SessionOpened {
+        principal: String,
+        model: String,
+    },
+    TurnOpened {
+        turn: TurnId,
+        text: String,
+    },
+    /// A model is about to be called, for the `number`th time in this turn.
+    ModelCalled {
+        turn: TurnId,
+        number: u32,
+        model: String,
+    },
+    ModelReplied {
+        turn: TurnId,
+        number: u32,
+        reply: ModelReply,
+    },
+    ModelFailed {
+        turn: TurnId,
+        number: u32,
+        failure: ModelFailure,
+    },
+    /// A proposed call was judged. No tool runs without this row before it.
+    CallDecided {
+        call: CallId,
+        tool: String,
+        level: Level,
+        decision: DecisionRecord,
+    },
+    /// A change set was judged. No commit starts without this row before it.
+    CommitDecided {
+        change_set: ChangeSetId,
+        call: Option<CallId>,
+        decision: DecisionRecord,
+    },
+    /// The host is about to make these changes. Their contents, before and after, are in the blob store.
+    CommitIntended {
+        change_set: ChangeSetId,
+        call: Option<CallId>,
+        changes: ChangeSet,
+        /// The change set that this one takes back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        undoes: Option<ChangeSetId>,
+    },
+    CommitFinished {
+        change_set: ChangeSetId,
+        outcome: CommitOutcome,
+    },
+    CallFinished {
+        call: CallId,
+        tool: String,
+        outcome: CallOutcome,
+        /// What the model reads.
+        result: ToolResult,
+        /// One line for people.
+        summary: String,
+        /// The whole output, in the blob store, when `result` is cut.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        full_output: Option<ContentHash>,
+        usage: CallUsage,
+        /// Files that the call read, so that a later write over a changed file is seen as a conflict.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        observed: Vec<Observation>,
+    },
+    TurnClosed {
+        turn: TurnId,
+        outcome: TurnOutcome,
+    },
+}
+
+/// What was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    Allow,
+    Ask,
+    Deny,
+}
+
+/// One decision as it is remembered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecisionRecord {
+    pub verdict: Verdict,
+    /// The name of the rule that decided.
+    pub rule: String,
+    pub principal: String,
+    /// What the decision is bound to: the canonical arguments, or the change set.
+    pub digest: ContentHash,
+    /// The effects that were judged, for people: `read /work/README.md`.
+    pub effects: Vec<String>,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// How a commit ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum CommitOutcome {
+    Committed,
+    /// Nothing was changed.
+    Conflicted {
+        conflicts: Vec<Conflict>,
+    },
+    /// A crash or an error interrupted it; what was done was taken back.
+    RolledBack {
+        reason: String,
+    },
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum CallOutcome {
+    Succeeded,
+    /// The tool could not do what the arguments say.
+    Rejected,
+    /// No such tool, or arguments that do not fit its schema; nothing ran.
+    Invalid,
+    /// Policy said no; nothing ran, or nothing was committed.
+    Denied {
+        rule: String,
+    },
+    /// The changes met a file that had changed; nothing was committed.
+    Conflicted,
+    /// A limit ended it.
+    Stopped {
+        cause: StopCause,
+    },
+    /// The tool crashed or misbehaved.
+    Failed,
+    Cancelled,
+}
+
+/// The limit that ended a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopCause {
+    Fuel,
+    Deadline,
+    Memory,
+    Stack,
+    Output,
+    /// Tables, instances or open files.
+    Resources,
+    /// Bytes or entries of the stage.
+    Stage,
+}
+
+/// A file as a call saw it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observation {
+    pub mount: String,
+    pub path: String,
+    pub stamp: Stamp,
+}
+
+/// What tells a file from its changed self without reading it (POSIX `stat`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    pub device: u64,
+    pub inode: u64,
+    pub size: u64,
+    /// Nanoseconds since the Unix epoch.
+    pub modified_ns: i64,
+    /// Nanoseconds since the Unix epoch.
+    pub changed_ns: i64,
+}
+
+/// How a turn ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum TurnOutcome {
+    Done,
+    /// The cap on model calls.
+    MaxTurns {
+        limit: u32,
+    },
+    /// The model's output limit cut it off.
+    MaxTokens,
+    /// Policy refused one call after another.
+    Refused {
+        rule: String,
+        denials: u32,
+    },
+    Cancelled,
+    ProviderFailed {
+        failure: ModelFailure,
+    },
+}
+
+/// Why a model call failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelFailure {
+    pub kind: ModelFailureKind,
+    /// For people; holds no secret.
+    pub message: String,
+    /// How long the provider asked to wait, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+}
+
+/// The kinds of failure that a caller may treat differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelFailureKind {
+    /// The key is missing or refused (401, 403).
+    Authentication,
+    /// 429.
+    RateLimited,
+    /// 500 and above.
+    Unavailable,
+    /// The provider refused the request (other 4xx).
+    InvalidRequest,
+    /// No connection, or it broke.
+    Network,
+    /// Nothing came for too long.
+    Timeout,
+    /// The stream ended without its terminator.
+    Truncated,
+    /// The provider sent something that is not the protocol, or more than the caps allow.
+    Protocol,
+    /// The scripted model has no reply left.
+    ScriptEnded,
+}

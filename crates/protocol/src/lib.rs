@@ -1,0 +1,26 @@
+//! Layer: the ground. Verb: NAMES.
+//!
+//! What crosses a wire or a disk is named here: identifiers, messages, tool calls, change sets and the journal's events,
+//! as plain data. Every crate may ask it; it asks nobody.
+//!
+//! Deliberately absent: I/O, clocks, randomness, and every decision. A `ToolCall` here is a proposal of an untrusted
+//! planner, nothing more.
+
+mod change;
+mod event;
+mod hash;
+mod id;
+mod json;
+mod message;
+mod tool;
+
+pub use change::{Change, ChangeSet, Conflict, Node};
+pub use event::{
+    CallOutcome, CommitOutcome, DecisionRecord, Event, EventBody, ModelFailure, ModelFailureKind, Observation, Stamp,
+    StopCause, TurnOutcome, Verdict,
+};
+pub use hash::{ContentHash, Hasher, InvalidHash};
+pub use id::{CallId, ChangeSetId, InvalidId, SessionId, TurnId};
+pub use json::{InvalidJson, MAX_JSON_DEPTH, canonical, digest, parse};
+pub use message::{Arguments, Message, ModelReply, Part, Role, StopReason, TokenUsage, ToolCall, ToolResult};
+pub use tool::{CallUsage, Level, ToolDefinition};
