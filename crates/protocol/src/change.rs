@@ -52,6 +52,7 @@ impl ChangeSet {
     }
 
     /// Returns the changes that take these back: before and after exchanged.
+    #[must_use]
     pub fn inverse(&self) -> Self {
         let swap = |change: &Change| Change {
             path: change.path.clone(),

@@ -6,6 +6,8 @@
 //! Deliberately absent: I/O, clocks, randomness, and every decision. A `ToolCall` here is a proposal of an untrusted
 //! planner, nothing more.
 
+#![warn(clippy::unwrap_used)]
+
 mod change;
 mod event;
 mod hash;

@@ -29,7 +29,7 @@ impl Level {
 
 impl std::fmt::Display for Level {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(match self {
+        formatter.pad(match self {
             Self::None => "none",
             Self::ReadOnly => "read_only",
             Self::Write => "write",

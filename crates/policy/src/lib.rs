@@ -1,0 +1,28 @@
+//! Layer: between the tool interface and the sandbox. Verb: JUDGES.
+//!
+//! Says yes or no to one proposed effect, names the rule that said it, and makes the proof that an effect needs: a
+//! [`Permit`] for a call, a [`CommitPermit`] for a change set. `tools` asks it; `sandbox` and `workspace` consume what it
+//! makes; it asks only `protocol`.
+//!
+//! Invariants: a [`Grant`] only shrinks. A permit exists only after its decision was recorded, fits exactly one digest,
+//! and is used up by redeeming it. Deny wins over everything, protection over every allowance.
+//!
+//! Deliberately absent: I/O, clocks, randomness, and any way to widen what was received.
+
+#![warn(clippy::unwrap_used)]
+
+mod capability;
+mod judge;
+mod limits;
+mod path;
+mod permit;
+mod principal;
+mod rule;
+
+pub use capability::{Access, Authority, Capability, Grant, GrantSpec, ToolScope};
+pub use judge::{Answer, CallRequest, CommitRequest, Decision, Denial, Judge, Judged, Question, Recorder};
+pub use limits::{InvalidLimits, Limits, LimitsSpec};
+pub use path::{InvalidPath, is_protected, resolve_argument};
+pub use permit::{CommitPermit, Permit, PermitMismatch};
+pub use principal::Principal;
+pub use rule::{Effect, InvalidRule, Pattern, Rule, RuleSpec, default_rules};

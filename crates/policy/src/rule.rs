@@ -1,0 +1,231 @@
+//! Rules: ordered, named, pure.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use globset::{GlobBuilder, GlobMatcher};
+use protocol::{Level, Verdict};
+use serde::Deserialize;
+
+use crate::path::{WORK, fold, is_protected};
+
+/// One effect of a call, as far as it is known before the call, or of a commit.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effect {
+    /// Running the tool at all.
+    Run,
+    /// Reading below a guest path (`/work/src`).
+    Read { path: String },
+    /// Writing below a guest path.
+    Write { path: String },
+    /// Talking to a host.
+    Connect { host: String },
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Run => formatter.write_str("run"),
+            Self::Read { path } => write!(formatter, "read {path}"),
+            Self::Write { path } => write!(formatter, "write {path}"),
+            Self::Connect { host } => write!(formatter, "connect {host}"),
+        }
+    }
+}
+
+impl Effect {
+    fn path(&self) -> Option<&str> {
+        match self {
+            Self::Read { path } | Self::Write { path } => Some(path),
+            Self::Run | Self::Connect { .. } => None,
+        }
+    }
+
+    /// Tells whether this effect needs a person whatever the rules allow.
+    pub(crate) fn is_protected(&self) -> bool {
+        matches!(self, Self::Write { path } if is_protected(path))
+    }
+}
+
+/// A rule as a person writes it. A selector that is not written matches everything.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleSpec {
+    pub name: String,
+    pub verdict: Verdict,
+    /// Tool names, with `*`.
+    pub tools: Option<Vec<String>>,
+    /// Paths with `*`, `**` and `?`; relative ones belong to the workspace.
+    pub paths: Option<Vec<String>>,
+    /// Host names, with `*`.
+    pub hosts: Option<Vec<String>>,
+    pub levels: Option<BTreeSet<Level>>,
+}
+
+/// A rule that cannot be understood, or says nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidRule {
+    #[error("rule `{rule}`: `{pattern}` is not a pattern: {reason}")]
+    Pattern { rule: String, pattern: String, reason: String },
+    #[error("rule `{0}` has an empty list: it would never match; leave the selector out to match everything")]
+    Empty(String),
+    #[error("rule `{0}` allows everything: name tools, paths, hosts or levels")]
+    AllowsEverything(String),
+    #[error("the rule name `{0}` is used twice, or begins with a prefix of the runtime's own rules")]
+    Name(String),
+}
+
+/// A compiled pattern, matched as written and as the most tolerant file system would read it.
+#[derive(Debug, Clone)]
+pub struct Pattern {
+    exact: GlobMatcher,
+    folded: GlobMatcher,
+}
+
+impl Pattern {
+    /// Returns the pattern of `text`; `*` and `?` stay within a component, `**` crosses them.
+    pub fn parse(text: &str) -> Result<Self, globset::Error> {
+        let glob = |text: &str| GlobBuilder::new(text).literal_separator(true).backslash_escape(true).build();
+        Ok(Self { exact: glob(text)?.compile_matcher(), folded: glob(&fold_path(text))?.compile_matcher() })
+    }
+
+    /// Tells whether `text` matches: exactly for an allowance, in any spelling for a restriction.
+    fn matches(&self, text: &str, verdict: Verdict) -> bool {
+        self.exact.is_match(text) || (verdict != Verdict::Allow && self.folded.is_match(fold_path(text)))
+    }
+}
+
+fn fold_path(path: &str) -> String {
+    path.split('/').map(fold).collect::<Vec<_>>().join("/")
+}
+
+/// A rule ready to match.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    pub(crate) name: String,
+    pub(crate) verdict: Verdict,
+    tools: Option<Vec<Pattern>>,
+    paths: Option<Vec<Pattern>>,
+    hosts: Option<Vec<Pattern>>,
+    levels: Option<BTreeSet<Level>>,
+}
+
+impl Rule {
+    /// Returns the rule of `spec`.
+    pub fn compile(spec: RuleSpec) -> Result<Self, InvalidRule> {
+        let compile = |patterns: Option<Vec<String>>, anchor: fn(&str) -> String| compile(&spec.name, patterns, anchor);
+        let tools = compile(spec.tools, str::to_owned)?;
+        let paths = compile(spec.paths, below_work)?;
+        let hosts = compile(spec.hosts, str::to_owned)?;
+        let selects = tools.is_some() || paths.is_some() || hosts.is_some() || spec.levels.is_some();
+        if spec.verdict == Verdict::Allow && !selects {
+            return Err(InvalidRule::AllowsEverything(spec.name));
+        }
+        Ok(Self { name: spec.name, verdict: spec.verdict, tools, paths, hosts, levels: spec.levels })
+    }
+
+    /// Tells whether this rule speaks of `effect` of `tool`.
+    pub(crate) fn matches(&self, tool: &str, level: Level, effect: &Effect) -> bool {
+        let any = |patterns: &[Pattern], text: &str| patterns.iter().any(|pattern| pattern.matches(text, self.verdict));
+        let host = match effect {
+            Effect::Connect { host } => Some(host.as_str()),
+            _ => None,
+        };
+        self.levels.as_ref().is_none_or(|levels| levels.contains(&level))
+            && self.tools.as_ref().is_none_or(|tools| any(tools, tool))
+            && self.paths.as_ref().is_none_or(|paths| effect.path().is_some_and(|path| any(paths, path)))
+            && self.hosts.as_ref().is_none_or(|hosts| host.is_some_and(|host| any(hosts, host)))
+    }
+
+    /// Tells whether this rule selects by path, so that it also governs what a tool meets on its way.
+    pub(crate) fn names_paths(&self) -> bool {
+        self.paths.is_some()
+    }
+}
+
+fn compile(
+    rule: &str,
+    patterns: Option<Vec<String>>,
+    anchor: fn(&str) -> String,
+) -> Result<Option<Vec<Pattern>>, InvalidRule> {
+    let Some(patterns) = patterns else { return Ok(None) };
+    if patterns.is_empty() {
+        return Err(InvalidRule::Empty(rule.to_owned()));
+    }
+    let parse = |text: String| {
+        Pattern::parse(&anchor(&text)).map_err(|error| InvalidRule::Pattern {
+            rule: rule.to_owned(),
+            pattern: text,
+            reason: error.kind().to_string(),
+        })
+    };
+    patterns.into_iter().map(parse).collect::<Result<_, _>>().map(Some)
+}
+
+fn below_work(pattern: &str) -> String {
+    if pattern.starts_with('/') { pattern.to_owned() } else { format!("{WORK}/{}", pattern.trim_start_matches("./")) }
+}
+
+/// Returns the rules that hold where the person's own say nothing.
+pub fn default_rules() -> Vec<Rule> {
+    #[derive(Deserialize)]
+    struct Defaults {
+        rules: Vec<RuleSpec>,
+    }
+    let defaults: Defaults =
+        toml::from_str(include_str!("defaults.toml")).expect("the checked-in rules are read by a test");
+    defaults.rules.into_iter().map(|spec| Rule::compile(spec).expect("the checked-in rules compile")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(verdict: Verdict) -> RuleSpec {
+        RuleSpec { name: "r".into(), verdict, tools: None, paths: None, hosts: None, levels: None }
+    }
+
+    fn reads(rule: &Rule, path: &str) -> bool {
+        rule.matches("read", Level::ReadOnly, &Effect::Read { path: path.into() })
+    }
+
+    #[test]
+    fn paths_belong_to_the_workspace_unless_absolute() {
+        let rule = Rule::compile(RuleSpec {
+            paths: Some(vec!["secrets/**".into(), "/lib/*.key".into()]),
+            ..spec(Verdict::Deny)
+        })
+        .unwrap();
+        for (path, matches) in
+            [("/work/secrets/a/b", true), ("/lib/x.key", true), ("/lib/a/x.key", false), ("/lib/secrets/a", false)]
+        {
+            assert_eq!(reads(&rule, path), matches, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_restriction_matches_every_spelling_and_an_allowance_only_its_own() {
+        let rule =
+            |verdict| Rule::compile(RuleSpec { paths: Some(vec!["Secrets/**".into()]), ..spec(verdict) }).unwrap();
+        assert!(reads(&rule(Verdict::Deny), "/work/sECRETS/a"));
+        assert!(reads(&rule(Verdict::Ask), "/work/secrets\u{200b}/a"));
+        assert!(!reads(&rule(Verdict::Allow), "/work/secrets/a"));
+    }
+
+    #[test]
+    fn a_rule_with_a_host_does_not_speak_of_files() {
+        let rule =
+            Rule::compile(RuleSpec { hosts: Some(vec!["*.example.test".into()]), ..spec(Verdict::Allow) }).unwrap();
+        assert!(!reads(&rule, "/work/a"));
+        assert!(rule.matches("fetch", Level::Dangerous, &Effect::Connect { host: "api.example.test".into() }));
+    }
+
+    #[test]
+    fn rules_that_say_nothing_are_refused() {
+        assert_eq!(Rule::compile(spec(Verdict::Allow)).unwrap_err(), InvalidRule::AllowsEverything("r".into()));
+        let empty = RuleSpec { tools: Some(vec![]), ..spec(Verdict::Deny) };
+        assert_eq!(Rule::compile(empty).unwrap_err(), InvalidRule::Empty("r".into()));
+        let broken = RuleSpec { paths: Some(vec!["a[".into()]), ..spec(Verdict::Deny) };
+        assert!(matches!(Rule::compile(broken), Err(InvalidRule::Pattern { pattern, .. }) if pattern == "a["));
+    }
+}
