@@ -356,7 +356,9 @@ fn beyond_grant(effect: &Effect, grant: &Grant) -> Option<Finding> {
         Effect::Read { path } => (path, Access::Read),
         Effect::Write { path } => (path, Access::ReadWrite),
     };
-    let holding = grant.mounts().filter(|(mount, _)| path == mount || path.starts_with(&format!("{mount}/")));
+    let normal = path.split('/').skip(1).all(|name| !matches!(name, "" | "." | ".."));
+    let holding =
+        grant.mounts().filter(|(mount, _)| normal && (path == mount || path.starts_with(&format!("{mount}/"))));
     match holding.max_by_key(|(mount, _)| mount.len()) {
         None => Some(outside("grant.files", effect, "The path is outside every granted mount.".into())),
         Some((mount, held)) if held < wanted => {

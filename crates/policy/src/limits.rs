@@ -47,6 +47,20 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// The widest limits that this runtime enforces; only ever met with others, never in force by themselves.
+    pub const MAX: Self = Self {
+        fuel: 1 << 62,
+        timeout_ms: 3_600_000,
+        memory_bytes: 4 << 30,
+        stack_bytes: 64 << 20,
+        output_bytes: 64 << 20,
+        table_elements: 10_000_000,
+        instances: 1_000,
+        open_files: 10_000,
+        staged_bytes: 64 << 30,
+        staged_entries: 10_000_000,
+    };
+
     /// Returns the smaller of each limit.
     #[must_use]
     pub fn meet(&self, other: &Self) -> Self {
@@ -100,30 +114,55 @@ pub struct InvalidLimits {
 impl LimitsSpec {
     /// Returns `base` with what is written here; a value beyond what the runtime can enforce is an error, never clamped.
     pub fn resolve(&self, base: &Limits) -> Result<Limits, InvalidLimits> {
-        let narrow = |name, value: Option<u32>, base: u32, least, most| {
-            ranged(name, value.map(u64::from), u64::from(base), least, most)
+        let wide = Limits::MAX;
+        let narrow = |name, value: Option<u32>, base: u32, most: u32| {
+            ranged(name, value.map(u64::from), u64::from(base), 1, u64::from(most))
                 .map(|value| u32::try_from(value).expect("the range ends below u32::MAX"))
         };
         Ok(Limits {
-            fuel: ranged("wasm_fuel", self.wasm_fuel, base.fuel, 1, 1 << 62)?,
-            timeout_ms: ranged("wasm_timeout", self.wasm_timeout, base.timeout_ms, 1, 3_600_000)?,
+            fuel: ranged("wasm_fuel", self.wasm_fuel, base.fuel, 1, wide.fuel)?,
+            timeout_ms: ranged("wasm_timeout", self.wasm_timeout, base.timeout_ms, 1, wide.timeout_ms)?,
             memory_bytes: ranged(
                 "wasm_max_memory_size",
                 self.wasm_max_memory_size,
                 base.memory_bytes,
-                64 << 10,
-                4 << 30,
+                LEAST_MEMORY_BYTES,
+                wide.memory_bytes,
             )?,
-            stack_bytes: ranged("wasm_max_wasm_stack", self.wasm_max_wasm_stack, base.stack_bytes, 64 << 10, 64 << 20)?,
-            output_bytes: ranged("max_output_bytes", self.max_output_bytes, base.output_bytes, 1 << 10, 64 << 20)?,
-            table_elements: ranged("max_table_elements", self.max_table_elements, base.table_elements, 1, 10_000_000)?,
-            instances: narrow("max_instances", self.max_instances, base.instances, 1, 1_000)?,
-            open_files: narrow("max_open_files", self.max_open_files, base.open_files, 1, 10_000)?,
-            staged_bytes: ranged("max_staged_bytes", self.max_staged_bytes, base.staged_bytes, 0, 64 << 30)?,
-            staged_entries: ranged("max_staged_entries", self.max_staged_entries, base.staged_entries, 0, 10_000_000)?,
+            stack_bytes: ranged(
+                "wasm_max_wasm_stack",
+                self.wasm_max_wasm_stack,
+                base.stack_bytes,
+                LEAST_STACK_BYTES,
+                wide.stack_bytes,
+            )?,
+            output_bytes: ranged("max_output_bytes", self.max_output_bytes, base.output_bytes, 1, wide.output_bytes)?,
+            table_elements: ranged(
+                "max_table_elements",
+                self.max_table_elements,
+                base.table_elements,
+                1,
+                wide.table_elements,
+            )?,
+            instances: narrow("max_instances", self.max_instances, base.instances, wide.instances)?,
+            open_files: narrow("max_open_files", self.max_open_files, base.open_files, wide.open_files)?,
+            staged_bytes: ranged("max_staged_bytes", self.max_staged_bytes, base.staged_bytes, 0, wide.staged_bytes)?,
+            staged_entries: ranged(
+                "max_staged_entries",
+                self.max_staged_entries,
+                base.staged_entries,
+                0,
+                wide.staged_entries,
+            )?,
         })
     }
 }
+
+/// One WASM page: less cannot hold a memory.
+const LEAST_MEMORY_BYTES: u64 = 64 << 10;
+
+/// Less cannot run the runtime's own entry into a guest.
+const LEAST_STACK_BYTES: u64 = 64 << 10;
 
 fn ranged(name: &'static str, value: Option<u64>, base: u64, least: u64, most: u64) -> Result<u64, InvalidLimits> {
     let value = value.unwrap_or(base);

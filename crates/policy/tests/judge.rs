@@ -90,6 +90,9 @@ fn what_the_grant_does_not_hold_is_denied_whatever_the_rules_allow() {
     for (effect, rule) in [
         (read("/etc/passwd"), "grant.files"),
         (read("/library/x"), "grant.files"),
+        (read("../x"), "grant.files"),
+        (read("/work/../etc/passwd"), "grant.files"),
+        (read("/work//x"), "grant.files"),
         (write("/lib/x"), "grant.files"),
         (Effect::Connect { host: "example.test".into() }, "grant.network"),
     ] {
