@@ -1,0 +1,41 @@
+//! `cargo xtask COMMAND`: what a contributor and CI run. One file for each command.
+
+mod checkout;
+mod guests;
+mod sysroot;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+/// One command: its name, a line of help, and what it does with the arguments after its name.
+struct Command {
+    name: &'static str,
+    about: &'static str,
+    run: fn(&[String]) -> Result<()>,
+}
+
+const COMMANDS: &[Command] = &[guests::COMMAND];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match dispatch(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(arguments: &[String]) -> Result<()> {
+    let Some((name, rest)) = arguments.split_first() else { bail!("which command?\n\n{}", help()) };
+    let Some(command) = COMMANDS.iter().find(|command| command.name == name) else {
+        bail!("there is no command `{name}`\n\n{}", help())
+    };
+    (command.run)(rest)
+}
+
+fn help() -> String {
+    COMMANDS.iter().map(|command| format!("  cargo xtask {:8} {}\n", command.name, command.about)).collect()
+}
