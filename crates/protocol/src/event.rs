@@ -245,6 +245,8 @@ pub enum ModelFailureKind {
     Timeout,
     /// The stream ended without its terminator.
     Truncated,
+    /// The provider withheld its reply (a content filter).
+    Withheld,
     /// The provider sent something that is not the protocol, or more than the caps allow.
     Protocol,
     /// The scripted model has no reply left.
