@@ -68,6 +68,12 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     unreachable()
 }
 
+/// Returns the one number in `arguments`, which the runtime has validated: a parser would be most of a bare guest.
+pub fn number(arguments: &str) -> u64 {
+    let digits = arguments.bytes().filter(u8::is_ascii_digit);
+    digits.fold(0, |number: u64, digit| number.saturating_mul(10).saturating_add(u64::from(digit - b'0')))
+}
+
 /// Makes `$call`, a function from the arguments' JSON to the output text, the component's only tool.
 #[macro_export]
 macro_rules! export {

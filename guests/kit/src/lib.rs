@@ -73,6 +73,10 @@ pub fn counted(count: usize, noun: &str) -> String {
 #[macro_export]
 macro_rules! export {
     ($tool:ty) => {
+        // Elsewhere the tool has no caller but its tests.
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: fn(&str, &str) -> Result<$crate::Output, $crate::Failure> = $crate::run::<$tool>;
+
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             struct Component;
@@ -91,16 +95,14 @@ macro_rules! export {
                     arguments: String,
                 ) -> Result<$crate::bindings::Output, $crate::bindings::Failure> {
                     match $crate::run::<$tool>(&name, &arguments) {
-                        Ok(output) => {
-                            Ok($crate::bindings::Output { text: output.text, summary: output.summary })
-                        }
+                        Ok(output) => Ok($crate::bindings::Output { text: output.text, summary: output.summary }),
                         Err($crate::Failure::Rejected(reason)) => Err($crate::bindings::Failure::Rejected(reason)),
                         Err($crate::Failure::Internal(reason)) => Err($crate::bindings::Failure::Internal(reason)),
                     }
                 }
             }
 
-            $crate::bindings::export!(Component with_types_in $crate::bindings);
+    $crate::bindings::export!(Component with_types_in $crate::bindings);
         };
     };
 }
@@ -137,7 +139,10 @@ mod tests {
     #[test]
     fn arguments_that_do_not_fit_are_rejected() {
         let failure = run::<Echo>("echo", r#"{"words":"hi"}"#).unwrap_err();
-        assert!(matches!(&failure, Failure::Rejected(reason) if reason.contains("unknown field `words`")), "{failure:?}");
+        assert!(
+            matches!(&failure, Failure::Rejected(reason) if reason.contains("unknown field `words`")),
+            "{failure:?}"
+        );
     }
 
     #[test]

@@ -63,7 +63,8 @@ mod tests {
 
     #[test]
     fn paths_are_shown_relative_to_the_workspace() {
-        let shown = ["a/b", "./a", "././a", "/work/a", "/work", "/work/", ".", "", "/worker/a", "/results/1"].map(display);
+        let shown =
+            ["a/b", "./a", "././a", "/work/a", "/work", "/work/", ".", "", "/worker/a", "/results/1"].map(display);
         assert_eq!(shown, ["a/b", "a", "a", "a", ".", ".", ".", ".", "/worker/a", "/results/1"]);
     }
 

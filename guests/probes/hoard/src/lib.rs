@@ -7,7 +7,12 @@ use bare::alloc::{string::String, vec};
 /// Large enough to reach any limit quickly, small enough to come close to it.
 const BLOCK_BYTES: usize = 1 << 20;
 
-bare::export!("hoard", "Allocates without end.", r#"{"type":"object","properties":{},"additionalProperties":false}"#, hoard);
+bare::export!(
+    "hoard",
+    "Allocates without end.",
+    r#"{"type":"object","properties":{},"additionalProperties":false}"#,
+    hoard
+);
 
 fn hoard(_: &str) -> String {
     loop {
