@@ -37,5 +37,6 @@ fn dispatch(arguments: &[String]) -> Result<()> {
 }
 
 fn help() -> String {
-    COMMANDS.iter().map(|command| format!("  cargo xtask {:8} {}\n", command.name, command.about)).collect()
+    let line = |command: &Command| format!("  cargo xtask {:8} {}", command.name, command.about);
+    COMMANDS.iter().map(line).collect::<Vec<_>>().join("\n")
 }

@@ -73,7 +73,8 @@ impl Sysroot {
 
 fn use_compiler(cargo: &mut Command, root: &Path) {
     let libraries = root.join("usr/lib");
-    let search = format!("{}:{}", libraries.join(triple("linux-gnu")).display(), libraries.join("llvm-22/lib").display());
+    let search =
+        format!("{}:{}", libraries.join(triple("linux-gnu")).display(), libraries.join("llvm-22/lib").display());
     cargo.env("RUSTC", root.join("usr/bin/rustc")).env("LD_LIBRARY_PATH", search);
 }
 

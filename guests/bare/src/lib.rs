@@ -74,6 +74,12 @@ pub fn number(arguments: &str) -> u64 {
     digits.fold(0, |number: u64, digit| number.saturating_mul(10).saturating_add(u64::from(digit - b'0')))
 }
 
+/// Returns the string that `arguments`, canonical JSON, holds under `name`. Escapes are left as they are.
+pub fn text<'a>(arguments: &'a str, name: &str) -> Option<&'a str> {
+    let (_, after) = arguments.split_once(name)?;
+    after.strip_prefix("\":\"")?.split('"').next()
+}
+
 /// Makes `$call`, a function from the arguments' JSON to the output text, the component's only tool.
 #[macro_export]
 macro_rules! export {

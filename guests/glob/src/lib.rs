@@ -72,7 +72,7 @@ fn search(place: &Path, pattern: &Pattern, limit: usize) -> Search {
 impl Search {
     fn answer(&self, pattern: &str, path: &str) -> Output {
         let count = self.paths.len();
-        let mut text: String = self.paths.iter().map(|path| format!("{path}\n")).collect();
+        let mut text = self.paths.join("\n") + "\n";
         if count == 0 {
             text = format!("(no file in {path} matches `{pattern}`)\n");
         }

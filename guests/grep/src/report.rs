@@ -73,7 +73,7 @@ impl Report {
     }
 
     /// Forgets what was added since `mark`.
-    pub fn undo(&mut self, mark: Mark) {
+    pub fn undo(&mut self, mark: &Mark) {
         self.text.truncate(mark.text);
         self.matches = mark.matches;
         self.files = mark.files;

@@ -71,7 +71,7 @@ fn one(path: &Path, question: &Question, searcher: &mut Searcher, report: &mut R
     let result = File::open(path).and_then(|file| searcher.search_reader(&question.matcher, file, &mut lines));
     let is_binary = lines.is_binary;
     if is_binary {
-        report.undo(before);
+        report.undo(&before);
     }
     match result {
         Ok(()) => report.searched += 1,
@@ -108,8 +108,11 @@ impl Sink for Lines<'_> {
     }
 
     fn context_break(&mut self, _: &Searcher) -> io::Result<bool> {
+        if self.report.is_full(self.question.limit) {
+            return Ok(false);
+        }
         self.report.gap();
-        Ok(!self.report.is_full(self.question.limit))
+        Ok(true)
     }
 
     fn finish(&mut self, _: &Searcher, finish: &SinkFinish) -> io::Result<()> {
@@ -161,6 +164,8 @@ mod tests {
         assert_eq!((text.as_str(), report.matches, report.stopped), ("a:1: x\na:2: x\n", 2, true));
         let (text, report) = found(&files, &Question { limit: 3, context: 1, ..question("x") });
         assert_eq!((text.as_str(), report.matches), ("a:1: x\na:2: x\na:3: x\na-4- after\n", 3));
+        let apart = [("a", "x\n1\n2\n3\nx\n")];
+        assert_eq!(found(&apart, &Question { limit: 1, context: 1, ..question("x") }).0, "a:1: x\na-2- 1\n");
     }
 
     #[test]

@@ -44,7 +44,8 @@ pub fn refuse(verb: &str, path: &str, error: &Error) -> Failure {
         _ if outside => outside_reason(),
         ErrorKind::PermissionDenied => outside_reason(),
         ErrorKind::NotFound => "there is no such file or directory; use `list` or `glob` to see what there is".into(),
-        ErrorKind::NotADirectory => "a part of the path is a file, not a directory".into(),
+        // Making the parents of a path finds a file in the way as one that exists already.
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists => "a part of the path is a file, not a directory".into(),
         ErrorKind::IsADirectory => "it is a directory; use `list`".into(),
         ErrorKind::ReadOnlyFilesystem => "it lies in a place that can only be read".into(),
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "there is no room left for it".into(),

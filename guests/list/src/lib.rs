@@ -46,11 +46,12 @@ kit::export!(List);
 fn answer(path: &str, listing: &Listing) -> Output {
     let count = listing.lines.len();
     let prefix = if path == "." { String::new() } else { format!("{}/", path.trim_end_matches('/')) };
-    let mut text: String = listing.lines.iter().map(|line| format!("{prefix}{line}\n")).collect();
+    let mut lines: Vec<String> = listing.lines.iter().map(|line| format!("{prefix}{line}")).collect();
     if count == 0 {
-        text = format!("({path} is empty)\n");
+        lines.push(format!("({path} is empty)"));
     }
-    text.extend(listing.notes().iter().map(|note| format!("({note})\n")));
+    lines.extend(listing.notes().iter().map(|note| format!("({note})")));
+    let text = lines.join("\n") + "\n";
     let entries = if count == 1 { "entry" } else { "entries" };
     Output { text, summary: format!("{count} {entries} in {path}") }
 }

@@ -105,7 +105,7 @@ fn next_line(reader: &mut impl BufRead) -> io::Result<Option<Line>> {
             return Ok(any.then_some(line));
         }
         any = true;
-        let end = buffer.iter().position(|&byte| byte == b'\n');
+        let end = memchr::memchr(b'\n', buffer);
         let part = &buffer[..end.unwrap_or(buffer.len())];
         let room = LINE_LIMIT_BYTES - line.kept.len();
         line.kept.extend_from_slice(&part[..part.len().min(room)]);
@@ -163,7 +163,7 @@ fn count_rest(reader: &mut impl BufRead, seen: usize, size_bytes: u64) -> io::Re
         if size_bytes > COUNT_LIMIT_BYTES {
             return Ok(None);
         }
-        total += buffer.iter().filter(|&&byte| byte == b'\n').count();
+        total += memchr::memchr_iter(b'\n', buffer).count();
         in_line = buffer.last() != Some(&b'\n');
         let consumed = buffer.len();
         reader.consume(consumed);

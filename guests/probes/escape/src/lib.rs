@@ -33,8 +33,9 @@ impl Tool for Escape {
     fn call(arguments: Arguments) -> Result<Output, Failure> {
         let attempts = attempts(Path::new(&arguments.path), Path::new(&arguments.inside));
         let reached = attempts.iter().filter(|(_, result)| result.is_ok()).count();
-        let text = attempts.into_iter().map(|(way, result)| format!("{way}: {}\n", outcome(result))).collect();
-        Ok(Output { text, summary: format!("{reached} ways reached it") })
+        let lines: Vec<String> =
+            attempts.into_iter().map(|(way, result)| format!("{way}: {}", outcome(result))).collect();
+        Ok(Output { text: lines.join("\n"), summary: format!("{reached} ways reached it") })
     }
 }
 
