@@ -1,0 +1,1 @@
+pub fn is_hidden(name: &str) -> bool { name == ".boxagnts" }
