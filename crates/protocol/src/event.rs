@@ -32,6 +32,10 @@ pub enum EventBody {
         turn: TurnId,
         text: String,
     },
+    /// A turn that was cut short or stopped goes on; its count of model calls goes on too.
+    TurnResumed {
+        turn: TurnId,
+    },
     /// A model is about to be called, for the `number`th time in this turn.
     ModelCalled {
         turn: TurnId,
