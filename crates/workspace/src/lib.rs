@@ -1,0 +1,33 @@
+//! Layer: beside the tool interface, above the disk. Verb: REMEMBERS.
+//!
+//! Keeps what must outlive a process: the append-only [`Journal`], the [`Blobs`], the commits and undos of change sets,
+//! what whole outputs said, and the person's [`Config`]. `tools` commits and records here, `query` replays a session
+//! from here, the command line shows it. It asks `stage` to read and write below a mount, and `policy` what a permit is for.
+//!
+//! Invariants: the journal only grows. No file of a mount changes before the intent to change it, and its contents
+//! before and after, are on disk; whatever interrupts a commit, the next one to look finishes it or takes it back, and
+//! what a person changed meanwhile is never overwritten.
+//!
+//! Deliberately absent: decisions, threads, tokio, git, printing, the environment. Time is a parameter.
+
+#![warn(clippy::unwrap_used)]
+
+mod blobs;
+mod commit;
+mod config;
+mod diff;
+mod journal;
+mod lease;
+mod projection;
+mod text;
+mod workspace;
+
+pub use blobs::{BlobError, Blobs};
+pub use commit::{Commit, CommitError, Committed, Undo};
+pub use config::{Config, ConfigError, MapDir};
+pub use diff::DiffError;
+pub use journal::{ChangeSetRecord, ChangeSetState, Durability, Journal, JournalError, LookupError, SessionJournal, SessionSummary};
+pub use lease::{LeaseError, SessionLease};
+pub use projection::{CallView, ChangeSetView, PendingCall, SessionView, TurnView};
+pub use text::{block_for_terminal, for_terminal};
+pub use workspace::{Mount, Opening, Workspace, WorkspaceError};
