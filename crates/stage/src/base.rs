@@ -1,14 +1,40 @@
 //! The real directory tree under a stage.
+
+use std::fs::File;
 use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 
-use protocol::{Node, Stamp};
+use protocol::{Hasher, Node, Stamp};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2, readlinkat, statat,
+};
+use rustix::io::Errno;
 
-use crate::error::Result;
+use crate::error::{Result, StageError, at};
+use crate::meta::{Kind, mode, stamp};
+
+/// Bytes moved at once when a file is hashed or copied: large enough that the system call does not count.
+pub(crate) const CHUNK_BYTES: usize = 64 * 1024;
+
+/// How often a file that changes while it is hashed is read again before the caller is told.
+const HASH_ATTEMPTS: u32 = 3;
 
 /// A real directory, opened once, and everything beneath it; reading only. Cloning is cheap.
+///
+/// Paths are relative, `/` between components, no `.`, `..` or empty component; the empty path is the directory itself.
+/// No symbolic link is ever followed, so nothing outside is reached even if somebody replaces a directory by a link at
+/// any moment. `.boxagnts` is visible here: a `Base` belongs to the host, a [`Stage`](crate::Stage) to the guest.
 #[derive(Debug, Clone)]
-pub struct Base;
+pub struct Base(Arc<Root>);
+
+#[derive(Debug)]
+struct Root {
+    fd: OwnedFd,
+    /// Whether the kernel has `openat2` (Linux 5.6) and lets us call it.
+    openat2: bool,
+}
 
 /// What stands at a path: the node, and the stamp it had while it was read (`None` for [`Node::Absent`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,22 +45,282 @@ pub struct Standing {
 
 /// Reads one file of the base.
 #[derive(Debug)]
-pub struct BaseReader;
+pub struct BaseReader(File);
 
 impl Read for BaseReader {
-    fn read(&mut self, _buffer: &mut [u8]) -> std::io::Result<usize> { todo!() }
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+/// How far a lookup goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// What stands there, a link included, without opening it.
+    Identity,
+    /// Opened for reading. `O_NONBLOCK`: somebody may have put a FIFO there; the caller checks the kind and drops it.
+    Content,
+}
+
+impl Reach {
+    fn flags(self) -> OFlags {
+        let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match self {
+            Self::Identity => flags | OFlags::PATH,
+            Self::Content => flags | OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY,
+        }
+    }
+}
+
+/// What a lookup found.
+#[derive(Debug)]
+pub(crate) struct Hit {
+    pub(crate) fd: OwnedFd,
+    pub(crate) stat: Stat,
+}
+
+impl Hit {
+    pub(crate) fn kind(&self) -> Kind {
+        FileType::from_raw_mode(self.stat.st_mode).into()
+    }
+
+    /// Returns the target of the link that an [`Reach::Identity`] lookup found.
+    pub(crate) fn link_target(&self) -> Result<String> {
+        let target = readlinkat(&self.fd, "", Vec::new())?;
+        target.into_string().map_err(|_| StageError::IllegalByteSequence)
+    }
+}
+
+/// One name of a base directory; not necessarily UTF-8.
+#[derive(Debug)]
+pub(crate) struct RawEntry {
+    pub(crate) name: Vec<u8>,
+    pub(crate) kind: Kind,
 }
 
 impl Base {
     /// Opens the directory at `path`. This is where the host's ambient authority becomes a handle: everything else is
     /// resolved beneath it.
-    pub fn open(_path: &Path) -> Result<Self> { todo!() }
-    /// Returns what stands at `path`, its content hashed in chunks; the stamp belongs to exactly that content.
-    pub fn standing(&self, _path: &str) -> Result<Standing> { todo!() }
-    /// Returns the node at `path`.
-    pub fn node(&self, _path: &str) -> Result<Node> { todo!() }
+    pub fn open(path: &Path) -> Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = at(&path.display().to_string(), openat(CWD, path, flags, Mode::empty()))?;
+        let openat2 = beneath(fd.as_fd(), ".", Reach::Identity.flags()).is_ok();
+        Ok(Self(Arc::new(Root { fd, openat2 })))
+    }
+
+    /// Returns what stands at `path`, its content hashed in chunks; the stamp belongs to exactly that content. A path
+    /// whose parent is not a directory (any more) is absent. Fails with [`StageError::Unrepresentable`] for a FIFO,
+    /// socket, device or a link whose target is not UTF-8, and [`StageError::Changed`] for a file that never rests.
+    pub fn standing(&self, path: &str) -> Result<Standing> {
+        check(path)?;
+        for _ in 0..HASH_ATTEMPTS {
+            if let Some(standing) = self.standing_once(path)? {
+                return Ok(standing);
+            }
+        }
+        Err(StageError::Changed { path: path.to_owned() })
+    }
+
+    /// Returns the node at `path`; errors as for [`Self::standing`].
+    pub fn node(&self, path: &str) -> Result<Node> {
+        Ok(self.standing(path)?.node)
+    }
+
     /// Returns the stamp of what is at `path`, not following a symlink; `None` if nothing is there.
-    pub fn stamp(&self, _path: &str) -> Result<Option<Stamp>> { todo!() }
+    pub fn stamp(&self, path: &str) -> Result<Option<Stamp>> {
+        check(path)?;
+        Ok(self.identity(path)?.map(|hit| stamp(&hit.stat)))
+    }
+
     /// Opens the regular file at `path` for reading.
-    pub fn read(&self, _path: &str) -> Result<BaseReader> { todo!() }
+    pub fn read(&self, path: &str) -> Result<BaseReader> {
+        check(path)?;
+        let hit = at(path, self.lookup(path, Reach::Content))?;
+        match hit.kind() {
+            Kind::File => Ok(BaseReader(hit.fd.into())),
+            _ => Err(StageError::Unrepresentable { path: path.to_owned() }),
+        }
+    }
+
+    /// Looks `path` up without following any link. A link on the way is [`Errno::LOOP`].
+    pub(crate) fn lookup(&self, path: &str, reach: Reach) -> rustix::io::Result<Hit> {
+        #[cfg(test)]
+        tally::count();
+        let fd = self.open_at(path, reach.flags())?;
+        let stat = fstat(&fd)?;
+        Ok(Hit { fd, stat })
+    }
+
+    /// Opens the directory at `path` so that names can be made in it.
+    pub(crate) fn directory(&self, path: &str) -> rustix::io::Result<OwnedFd> {
+        self.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC)
+    }
+
+    /// Returns the names in the directory at `path`, without `.` and `..`, in the directory's own order.
+    pub(crate) fn list(&self, path: &str) -> rustix::io::Result<Vec<RawEntry>> {
+        #[cfg(test)]
+        tally::count();
+        let mut directory = rustix::fs::Dir::new(self.directory(path)?)?;
+        let mut entries = Vec::new();
+        while let Some(entry) = directory.read() {
+            let entry = entry?;
+            let name = entry.file_name();
+            if name == c"." || name == c".." {
+                continue;
+            }
+            let kind = match entry.file_type() {
+                // Some file systems leave the type out.
+                FileType::Unknown => match statat(directory.fd()?, name, AtFlags::SYMLINK_NOFOLLOW) {
+                    Ok(stat) => FileType::from_raw_mode(stat.st_mode),
+                    Err(Errno::NOENT) => continue,
+                    Err(errno) => return Err(errno),
+                },
+                known => known,
+            };
+            entries.push(RawEntry { name: name.to_bytes().to_vec(), kind: kind.into() });
+        }
+        Ok(entries)
+    }
+
+    /// Returns what is at `path`, or `None` where nothing can be reached.
+    fn identity(&self, path: &str) -> Result<Option<Hit>> {
+        match self.lookup(path, Reach::Identity) {
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+            other => at(path, other).map(Some),
+        }
+    }
+
+    /// Returns `None` if the file changed while it was read.
+    fn standing_once(&self, path: &str) -> Result<Option<Standing>> {
+        let Some(hit) = self.identity(path)? else {
+            return Ok(Some(Standing { node: Node::Absent, stamp: None }));
+        };
+        let unrepresentable = || StageError::Unrepresentable { path: path.to_owned() };
+        let node = match hit.kind() {
+            Kind::Other => return Err(unrepresentable()),
+            Kind::Directory => Node::Directory { mode: mode(&hit.stat) },
+            Kind::Symlink => Node::Symlink { target: hit.link_target().map_err(|_| unrepresentable())? },
+            Kind::File => return self.hashed(path, &hit),
+        };
+        Ok(Some(Standing { node, stamp: Some(stamp(&hit.stat)) }))
+    }
+
+    fn hashed(&self, path: &str, seen: &Hit) -> Result<Option<Standing>> {
+        let hit = match self.lookup(path, Reach::Content) {
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO) => return Ok(None),
+            other => at(path, other)?,
+        };
+        let before = stamp(&hit.stat);
+        if before != stamp(&seen.stat) {
+            return Ok(None);
+        }
+        let mut hasher = Hasher::default();
+        let size = at(path, copy_chunks(hit.fd.as_fd(), u64::MAX, |bytes| hasher.update(bytes)))?;
+        let rested = stamp(&at(path, fstat(&hit.fd))?) == before;
+        let node = Node::File { hash: hasher.finish(), size, mode: mode(&hit.stat) };
+        Ok(rested.then_some(Standing { node, stamp: Some(before) }))
+    }
+
+    fn open_at(&self, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+        let path = if path.is_empty() { "." } else { path };
+        if !self.0.openat2 {
+            return walk(self.0.fd.as_fd(), path, flags);
+        }
+        match beneath(self.0.fd.as_fd(), path, flags) {
+            // The kernel could not rule a race out; one component at a time it can.
+            Err(Errno::AGAIN) => walk(self.0.fd.as_fd(), path, flags),
+            result => result,
+        }
+    }
+
+    /// Returns a base that resolves as on a kernel without `openat2`.
+    #[cfg(test)]
+    pub(crate) fn without_openat2(path: &Path) -> Self {
+        let fd = openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).unwrap();
+        Self(Arc::new(Root { fd, openat2: false }))
+    }
+}
+
+/// Refuses paths that are not in the form of a change set's.
+pub(crate) fn check(path: &str) -> Result<()> {
+    let plain = |name: &str| !matches!(name, "" | "." | "..") && !name.contains('\0');
+    let valid = path.is_empty() || path.split('/').all(plain);
+    if valid { Ok(()) } else { Err(StageError::Invalid) }
+}
+
+/// One system call: resolved beneath `root`, following nothing.
+fn beneath(root: BorrowedFd<'_>, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    openat2(root, path, flags, Mode::empty(), resolve)
+}
+
+/// The same, one component at a time, for kernels without `openat2`. Each step starts at an open directory and takes one
+/// name that is not `..`, so there is nothing to escape through.
+fn walk(root: BorrowedFd<'_>, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    let Some((parents, last)) = path.rsplit_once('/') else {
+        return step(root, path, flags);
+    };
+    let mut at: Option<OwnedFd> = None;
+    for name in parents.split('/') {
+        let here = at.as_ref().map_or(root, AsFd::as_fd);
+        at = Some(step(here, name, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC)?);
+    }
+    step(at.as_ref().map_or(root, AsFd::as_fd), last, flags)
+}
+
+fn step(directory: BorrowedFd<'_>, name: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    match openat(directory, name, flags, Mode::empty()) {
+        // `O_DIRECTORY | O_NOFOLLOW` calls a link "not a directory"; the resolver needs to know the difference.
+        Err(Errno::NOTDIR) => {
+            let stat = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            let link = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
+            Err(if link { Errno::LOOP } else { Errno::NOTDIR })
+        }
+        result => result,
+    }
+}
+
+/// Feeds at most `limit` bytes of `file`, from its start, to `take`. Returns how many there were.
+pub(crate) fn copy_chunks(file: BorrowedFd<'_>, limit: u64, mut take: impl FnMut(&[u8])) -> rustix::io::Result<u64> {
+    let mut buffer = vec![0; CHUNK_BYTES];
+    let mut offset = 0;
+    while offset < limit {
+        let wanted = usize::try_from(limit - offset).map_or(CHUNK_BYTES, |left| left.min(CHUNK_BYTES));
+        let read = read_at(file, &mut buffer[..wanted], offset)?;
+        if read == 0 {
+            break;
+        }
+        take(&buffer[..read]);
+        offset += read as u64;
+    }
+    Ok(offset)
+}
+
+/// Reads at an offset, again if a signal came between.
+pub(crate) fn read_at(file: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> rustix::io::Result<usize> {
+    loop {
+        match rustix::io::pread(file, &mut *buffer, offset) {
+            Err(Errno::INTR) => {}
+            other => return other,
+        }
+    }
+}
+
+/// Counts lookups and listings, so that tests can hold that cost follows what is touched.
+#[cfg(test)]
+pub(crate) mod tally {
+    use std::cell::Cell;
+
+    thread_local!(static COUNT: Cell<u64> = const { Cell::new(0) });
+
+    pub(crate) fn count() {
+        COUNT.set(COUNT.get() + 1);
+    }
+
+    /// Returns how many lookups `work` makes on this thread.
+    pub(crate) fn during<T>(work: impl FnOnce() -> T) -> (T, u64) {
+        let start = COUNT.get();
+        let result = work();
+        (result, COUNT.get() - start)
+    }
 }

@@ -13,6 +13,8 @@ pub enum StageError {
     BadDescriptor,
     #[error("it is in use")]
     Busy,
+    #[error("the two directories are of different mounts")]
+    CrossDevice,
     #[error("it exists already")]
     Exist,
     #[error("the offset or size is beyond what a file can have")]
@@ -80,6 +82,7 @@ impl From<Errno> for StageError {
             Errno::NOENT => Self::NoEntry,
             Errno::NOTDIR => Self::NotDirectory,
             Errno::NOTEMPTY => Self::NotEmpty,
+            // `RESOLVE_BENEATH` reports an attempt to leave so.
             Errno::XDEV => Self::NotPermitted,
             Errno::ROFS => Self::ReadOnly,
             Errno::NOTSUP | Errno::NXIO => Self::Unsupported,

@@ -16,21 +16,28 @@
 //! Also absent from the view: `.boxagnts` in any spelling ([`is_hidden`]) and names that are not UTF-8.
 
 mod base;
+mod changes;
+mod conflicts;
+mod content;
 mod dir;
 mod error;
 mod file;
 mod hidden;
 mod meta;
+mod mutate;
 mod quota;
+mod resolve;
 mod stage;
+mod tree;
 mod writer;
 
 pub use base::{Base, BaseReader, Standing};
+pub use content::Scratch;
 pub use dir::{Dir, DirEntry, OpenHow, Opened};
 pub use error::StageError;
 pub use file::{Contents, File, MAX_READ_BYTES};
 pub use hidden::is_hidden;
 pub use meta::{Identity, Kind, Metadata};
 pub use quota::{Quota, QuotaKind, Usage};
-pub use stage::{Clock, Scratch, Stage, StageOptions};
+pub use stage::{Clock, Stage, StageOptions};
 pub use writer::{Step, Writer, steps};

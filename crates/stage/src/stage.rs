@@ -1,60 +1,112 @@
 //! The copy-on-write view as a whole.
-use std::path::{Path, PathBuf};
+
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::SystemTime;
 
-use protocol::{ChangeSet, Conflict, ContentHash, Observation};
+use protocol::{Observation, Stamp};
 
 use crate::base::Base;
+use crate::content::Scratch;
 use crate::dir::Dir;
-use crate::error::Result;
-use crate::file::Contents;
+use crate::error::{Result, StageError};
 use crate::quota::{Quota, Usage};
+use crate::tree::{ROOT, Tree};
 
 /// Tells the time of staged changes.
 pub type Clock = fn() -> SystemTime;
-
-/// A host directory in which large staged contents are kept as unlinked files. Cloning is cheap.
-#[derive(Debug, Clone)]
-pub struct Scratch;
-
-impl Scratch {
-    /// Returns a scratch in the existing directory `path`. Nothing is opened before something spills.
-    pub fn new(_path: impl Into<PathBuf> + AsRef<Path>) -> Self { todo!() }
-}
 
 /// What a stage is told when it is made.
 #[derive(Debug, Clone)]
 pub struct StageOptions {
     /// The guest's name of the mount, `/work` for the workspace; goes into change sets and observations.
     pub mount: String,
-    /// Whether anything may change; otherwise every mutation is [`StageError::ReadOnly`](crate::StageError::ReadOnly).
+    /// Whether anything may change; otherwise every mutation is [`StageError::ReadOnly`].
     pub writable: bool,
     pub quota: Quota,
     pub scratch: Scratch,
     pub clock: Clock,
 }
 
-/// A copy-on-write view of a [`Base`]. `Send`, `Sync`; its handles keep it alive.
+/// A copy-on-write view of a [`Base`]. `Send` and `Sync`; its handles keep it alive. One operation runs at a time.
+///
+/// Names compare byte by byte: over a base on a file system that folds case, a staged `A` and a base `a` are two names
+/// until they are committed.
 #[derive(Debug)]
-pub struct Stage;
+pub struct Stage(pub(crate) Arc<Shared>);
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) base: Base,
+    pub(crate) options: StageOptions,
+    tree: Mutex<Tree>,
+}
+
+impl Shared {
+    pub(crate) fn tree(&self) -> MutexGuard<'_, Tree> {
+        self.tree.lock().expect("no operation of the stage panics")
+    }
+
+    /// Gives a handle back. Silent after a panic, which is being reported already.
+    pub(crate) fn release(&self, id: u64) {
+        if let Ok(mut tree) = self.tree.lock() {
+            tree.release(id);
+        }
+    }
+
+    pub(crate) fn writable(&self) -> Result<()> {
+        if self.options.writable { Ok(()) } else { Err(StageError::ReadOnly) }
+    }
+
+    pub(crate) fn now(&self) -> SystemTime {
+        (self.options.clock)()
+    }
+}
 
 impl Stage {
     /// Returns an empty stage over `base`. Costs no system call.
-    pub fn new(_base: Base, _options: StageOptions) -> Self { todo!() }
-    pub fn mount(&self) -> &str { todo!() }
-    pub fn is_writable(&self) -> bool { todo!() }
+    pub fn new(base: Base, options: StageOptions) -> Self {
+        let tree = Mutex::new(Tree::new(options.quota));
+        Self(Arc::new(Shared { base, options, tree }))
+    }
+
+    /// Returns the guest's name of the mount.
+    pub fn mount(&self) -> &str {
+        &self.0.options.mount
+    }
+
+    /// Returns whether anything may change.
+    pub fn is_writable(&self) -> bool {
+        self.0.options.writable
+    }
+
     /// Returns a handle to the mount's root.
-    pub fn root(&self) -> Dir { todo!() }
+    pub fn root(&self) -> Dir {
+        self.0.tree().hold(ROOT);
+        Dir::of_held(&self.0, ROOT)
+    }
+
     /// Returns what the stage holds now.
-    pub fn usage(&self) -> Usage { todo!() }
-    /// Tells what earlier calls saw; of several observations of a path the last counts.
-    pub fn expect(&self, _observations: &[Observation]) { todo!() }
-    /// Returns the base files that were opened, with the stamp each had when it was first opened, sorted by path.
-    pub fn observed(&self) -> Vec<Observation> { todo!() }
-    /// Returns the difference to the base.
-    pub fn changes(&self) -> Result<ChangeSet> { todo!() }
-    /// Returns where the base no longer is what `changes` assumes.
-    pub fn conflicts(&self, _changes: &ChangeSet) -> Result<Vec<Conflict>> { todo!() }
-    /// Returns an after-content of the last [`Self::changes`].
-    pub fn content(&self, _hash: &ContentHash) -> Result<Contents> { todo!() }
+    pub fn usage(&self) -> Usage {
+        self.0.tree().ledger.used()
+    }
+
+    /// Tells what earlier calls of the session saw; of several observations of a path the last counts, and those of other
+    /// mounts none. Whoever commits adds an observation of what the commit left behind, or the session's own writes
+    /// look like somebody else's.
+    pub fn expect(&self, observations: &[Observation]) {
+        let own = observations.iter().filter(|seen| seen.mount == self.0.options.mount);
+        self.0.tree().expected.extend(own.map(|seen| (seen.path.clone(), seen.stamp)));
+    }
+
+    /// Returns the base files that were opened, with the stamp each had when it was first touched, sorted by path.
+    pub fn observed(&self) -> Vec<Observation> {
+        let observation = |(path, stamp): (&String, Stamp)| Observation {
+            mount: self.0.options.mount.clone(),
+            path: path.clone(),
+            stamp,
+        };
+        let tree = self.0.tree();
+        let opened = tree.seen.iter().filter(|(_, seen)| seen.opened);
+        opened.map(|(path, seen)| observation((path, seen.stamp))).collect()
+    }
 }
