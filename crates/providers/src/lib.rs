@@ -1,0 +1,3 @@
+//! providers
+mod model;
+pub use model::{CallIds, Delta, DeltaSink, Model, ModelRequest};
