@@ -1,9 +1,15 @@
 //! `cargo xtask COMMAND`: what a contributor and CI run. One file for each command.
 
 mod checkout;
+mod demo;
+mod deny;
+mod edges;
 mod guests;
 mod sysroot;
+mod test;
+mod tidy;
 
+use std::fmt;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -15,14 +21,29 @@ struct Command {
     run: fn(&[String]) -> Result<()>,
 }
 
-const COMMANDS: &[Command] = &[guests::COMMAND];
+const COMMANDS: &[Command] =
+    &[test::COMMAND, demo::DEMO, demo::BENCH, guests::COMMAND, tidy::COMMAND, edges::COMMAND, deny::COMMAND];
+
+/// A failure of which everything has been printed.
+#[derive(Debug)]
+struct Reported;
+
+impl fmt::Display for Reported {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("see above")
+    }
+}
+
+impl std::error::Error for Reported {}
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match dispatch(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            if !error.is::<Reported>() {
+                eprintln!("error: {error:#}");
+            }
             ExitCode::FAILURE
         }
     }
