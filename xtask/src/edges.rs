@@ -52,7 +52,6 @@ const FENCES: &[Fence] = &[
         reason: "one engine, in the crate that holds permits",
     },
     Fence { package: "rusqlite", rooms: &["workspace"], reason: "one memory" },
-    Fence { package: "genai", rooms: &["providers"], reason: "one way out to a model" },
     Fence { package: "reqwest", rooms: &["providers"], reason: "one way out to a model" },
     Fence { package: "rustix", rooms: &["stage"], reason: "one crate opens files beneath a mount" },
     Fence { package: "cap-std", rooms: &["stage"], reason: "one crate opens files beneath a mount" },
@@ -200,6 +199,19 @@ mod tests {
                         (one engine, in the crate that holds permits)";
         assert_eq!(found, [expected]);
     }
+
+    #[test]
+    fn the_documentation_shows_the_same_table() {
+        let map = include_str!("../../ARCHITECTURE.md");
+        for room in ROOMS.iter().filter(|room| !PROGRAMS.contains(&room.name)) {
+            let uses = if room.may_use.is_empty() { "none".to_owned() } else { room.may_use.join(", ") };
+            let row = format!("| `{}` | {uses} |", room.name);
+            assert!(map.lines().any(|line| line == row), "ARCHITECTURE.md lacks the row {row}");
+        }
+    }
+
+    /// Rooms that are no part of the runtime.
+    const PROGRAMS: [&str; 2] = ["benches", "xtask"];
 
     #[test]
     fn the_table_has_no_cycle() {
