@@ -1,1 +1,32 @@
-//! tools
+//! Layer: the tool interface, the one door between the loop and every effect. Verb: ROUTES.
+//!
+//! Takes a proposal, resolves and validates it, has `policy` judge it, has `sandbox` run it, has `workspace` remember and
+//! commit it, and says what came of it. `query` and the command line ask it.
+//!
+//! Invariants: nothing runs that was not judged and recorded; a call changes nothing unless its change set was judged and
+//! recorded again; whatever a model sends comes back as a result, never as an error of the runtime.
+//!
+//! Deliberately absent: any path to an effect that skips a step; what to do next (the loop's), how a decision is made
+//! (policy's), how a guest is held (the sandbox's).
+
+#![warn(clippy::unwrap_used)]
+
+mod approver;
+mod builtin;
+mod call;
+mod cap;
+mod manifest;
+mod registry;
+mod schema;
+mod session;
+mod tools;
+
+pub use approver::{Approver, Asked, Unattended};
+pub use builtin::builtin;
+pub use call::Finished;
+pub use cap::MAX_RESULT_BYTES;
+pub use manifest::{Capabilities, FileAccess, InvalidManifest, Manifest, PathAccess, PathArgument};
+pub use registry::{Package, Registry, RegistryError, Tool};
+pub use schema::{InvalidSchema, Schema};
+pub use session::ToolSession;
+pub use tools::{Tools, ToolsError, ToolsOptions};

@@ -1,0 +1,359 @@
+//! One call, from a proposal to a result: resolve, validate, judge, record, run, commit, record.
+
+use std::collections::BTreeSet;
+
+use policy::{CallRequest, CommitRequest, Decision, Denial, Effect, Judged, Permit};
+use protocol::{
+    Arguments, CallOutcome, CallUsage, ChangeSet, ChangeSetId, CommitOutcome, Conflict, EventBody, Observation,
+    StopCause, ToolCall, ToolResult, Verdict, canonical,
+};
+use sandbox::{Call, Ending, Mount, Outcome};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use workspace::{Durability, SessionJournal};
+
+use crate::approver::Asked;
+use crate::cap::cap;
+use crate::registry::Tool;
+use crate::session::ToolSession;
+use crate::{Tools, ToolsError};
+
+/// A finished call: what the machine, the model and a person need of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    pub outcome: CallOutcome,
+    pub result: ToolResult,
+    pub summary: String,
+    pub usage: CallUsage,
+}
+
+/// How a call ended, before its result is capped and recorded.
+struct Ended {
+    outcome: CallOutcome,
+    text: String,
+    summary: String,
+    usage: CallUsage,
+    observed: Vec<Observation>,
+}
+
+impl Ended {
+    /// Returns the end of a call that never ran.
+    fn unrun(outcome: CallOutcome, text: String, summary: &str) -> Self {
+        let usage = CallUsage::default();
+        Self { outcome, text, summary: summary.to_owned(), usage, observed: Vec::new() }
+    }
+
+    fn denied(denial: &Denial) -> Self {
+        let outcome = CallOutcome::Denied { rule: denial.rule.clone() };
+        Self::unrun(outcome, denial.for_model(), &denial.effect)
+    }
+
+    fn ran(self, outcome: &Outcome) -> Self {
+        Self { usage: outcome.usage, ..self }
+    }
+}
+
+/// One call under way.
+struct Calling<'a> {
+    tools: &'a Tools,
+    session: &'a ToolSession,
+    proposal: &'a ToolCall,
+    cancel: &'a CancellationToken,
+}
+
+impl Tools {
+    /// Carries out one proposal and records its end. Whatever is wrong with the proposal comes back as a result that
+    /// the model can act on; an error means that the runtime itself cannot go on.
+    pub async fn call(
+        &self,
+        session: &ToolSession,
+        proposal: &ToolCall,
+        cancel: &CancellationToken,
+    ) -> Result<Finished, ToolsError> {
+        let calling = Calling { tools: self, session, proposal, cancel };
+        let ended = calling.run().await?;
+        calling.finish(ended)
+    }
+}
+
+impl Tools {
+    /// Records the end of a call that had committed `change_sets` when the process ended before it could say so. The
+    /// call is not run again: its effect is there.
+    pub fn conclude(
+        &self,
+        session: &ToolSession,
+        proposal: &ToolCall,
+        change_sets: &[ChangeSetId],
+    ) -> Result<Finished, ToolsError> {
+        let cancel = &CancellationToken::new();
+        let ids: Vec<_> = change_sets.iter().map(ChangeSetId::as_str).collect();
+        let ids = ids.join(", ");
+        let text = format!(
+            "The call finished and its changes were committed ({ids}), but the runtime stopped before it kept the output. \
+             Do not repeat it; read the files to see their state."
+        );
+        let ended = Ended::unrun(CallOutcome::Succeeded, text, &format!("committed {ids} before an interruption"));
+        Calling { tools: self, session, proposal, cancel }.finish(ended)
+    }
+
+    /// Records that a call which was proposed never ran, because its turn ended before.
+    pub fn abandon(&self, session: &ToolSession, proposal: &ToolCall) -> Result<Finished, ToolsError> {
+        let cancel = &CancellationToken::new();
+        Calling { tools: self, session, proposal, cancel }.finish(cancelled())
+    }
+}
+
+impl Calling<'_> {
+    async fn run(&self) -> Result<Ended, ToolsError> {
+        let Some(tool) = self.tools.registry.tool(&self.proposal.tool).await? else {
+            return Ok(self.unknown());
+        };
+        let arguments = match &self.proposal.arguments {
+            Arguments::Json(arguments) => arguments,
+            Arguments::Malformed(text) => return Ok(malformed(text)),
+        };
+        let errors = tool.schema.errors(arguments);
+        if !errors.is_empty() {
+            return Ok(misfit(tool, &errors));
+        }
+        match self.decide(tool, arguments).await? {
+            Ok((permit, approved)) => self.execute(tool, arguments, permit, &approved).await,
+            Err(ended) => Ok(ended),
+        }
+    }
+
+    fn unknown(&self) -> Ended {
+        let names: Vec<_> = self.tools.registry.names().collect();
+        let text = format!("There is no tool `{}`. The tools are: {}.", self.proposal.tool, names.join(", "));
+        Ended::unrun(CallOutcome::Invalid, text, "no such tool")
+    }
+
+    fn journal(&self) -> SessionJournal<'_> {
+        self.tools.workspace.journal().session(self.session.id())
+    }
+
+    /// Judges the call, records the decision, and asks whom there is to ask. Returns the permit and what a person
+    /// approved for it.
+    async fn decide(
+        &self,
+        tool: &Tool,
+        arguments: &Value,
+    ) -> Result<Result<(Permit, BTreeSet<Effect>), Ended>, ToolsError> {
+        let request = self.request(tool, arguments);
+        let effects = request.effects.clone();
+        let judged = self.tools.judge.judge_call(request);
+        let asked = judged.verdict() == Verdict::Ask;
+        Ok(match self.settle(judged, &canonical(arguments)).await? {
+            Some(Decision::Allow(permit)) => Ok((permit, if asked { effects } else { BTreeSet::new() })),
+            Some(Decision::Deny(denial)) => Err(Ended::denied(&denial)),
+            Some(Decision::Ask(_)) | None => Err(cancelled()),
+        })
+    }
+
+    fn request(&self, tool: &Tool, arguments: &Value) -> CallRequest {
+        let mounts: Vec<&str> = self.session.grant().mounts().map(|(mount, _)| mount).collect();
+        CallRequest {
+            call: self.proposal.call.clone(),
+            principal: self.session.principal().clone(),
+            tool: tool.manifest.name.clone(),
+            level: tool.manifest.level,
+            arguments: arguments.clone(),
+            effects: tool.manifest.effects(arguments, &mounts),
+            grant: self.session.grant().attenuate(&tool.manifest.request(self.session.grant())),
+            limits: self.tools.limits.meet(&tool.limits),
+        }
+    }
+
+    /// Records a judgement and, when it asks, the answer. `None` means that it was cancelled while waiting.
+    async fn settle<P>(&self, judged: Judged<P>, detail: &str) -> Result<Option<Decision<P>>, ToolsError> {
+        let journal = self.journal();
+        let question = match judged.record(&journal)? {
+            Decision::Ask(question) => question,
+            decided => return Ok(Some(decided)),
+        };
+        let asked = Asked {
+            tool: question.tool(),
+            effects: question.effects(),
+            rule: question.rule(),
+            reason: question.reason(),
+            detail,
+        };
+        let answer = tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => return Ok(None),
+            answer = self.tools.approver.ask(asked) => answer,
+        };
+        Ok(Some(question.answer(answer, &journal)?))
+    }
+
+    async fn execute(
+        &self,
+        tool: &Tool,
+        arguments: &Value,
+        permit: Permit,
+        approved: &BTreeSet<Effect>,
+    ) -> Result<Ended, ToolsError> {
+        let mounts = self.tools.mounts(self.session, permit.limits());
+        let call = Call { tool: &tool.manifest.name, arguments, mounts, cancel: self.cancel.clone() };
+        let mut outcome = self.tools.sandbox.run(permit, &tool.component, call).await;
+        let ended = match std::mem::replace(&mut outcome.ending, Ending::Cancelled) {
+            Ending::Returned { text, summary } => {
+                let mounts = std::mem::take(&mut outcome.mounts);
+                self.returned(tool, text, summary, mounts, approved).await?
+            }
+            Ending::Rejected(text) => {
+                let summary = text.lines().next().unwrap_or_default().to_owned();
+                Ended::unrun(CallOutcome::Rejected, text, &summary)
+            }
+            Ending::Stopped(cause) => {
+                let text =
+                    format!("The call was stopped: {}. Nothing was changed. Ask for less at once.", stop_text(cause));
+                Ended::unrun(CallOutcome::Stopped { cause }, text, stop_text(cause))
+            }
+            Ending::Internal(reason) | Ending::Trapped(reason) => failed(&reason),
+            Ending::HostFailed(reason) => return Err(ToolsError::Sandbox(reason)),
+            Ending::Cancelled => cancelled(),
+        };
+        Ok(ended.ran(&outcome))
+    }
+
+    /// Commits what the call staged, when policy allows it.
+    async fn returned(
+        &self,
+        tool: &Tool,
+        text: String,
+        summary: String,
+        mounts: Vec<Mount>,
+        approved: &BTreeSet<Effect>,
+    ) -> Result<Ended, ToolsError> {
+        let mut observed = ToolSession::observe(&mounts);
+        for mount in mounts {
+            let changes = mount.stage.changes()?;
+            if changes.is_empty() {
+                continue;
+            }
+            match self.commit(tool, mount, changes, approved).await? {
+                Ok(landed) => observed = later(observed, landed),
+                Err(ended) => return Ok(ended),
+            }
+        }
+        self.session.remember(&observed);
+        Ok(Ended { outcome: CallOutcome::Succeeded, text, summary, usage: CallUsage::default(), observed })
+    }
+
+    /// Judges and commits one change set. Returns the files as the commit left them, or how the call ended without one.
+    async fn commit(
+        &self,
+        tool: &Tool,
+        mount: Mount,
+        changes: ChangeSet,
+        approved: &BTreeSet<Effect>,
+    ) -> Result<Result<Vec<Observation>, Ended>, ToolsError> {
+        let change_set = ChangeSetId::from_random((self.tools.random)());
+        let request = CommitRequest {
+            change_set,
+            call: Some(self.proposal.call.clone()),
+            principal: self.session.principal().clone(),
+            tool: tool.manifest.name.clone(),
+            level: tool.manifest.level,
+            changes: changes.clone(),
+            grant: self.session.grant().clone(),
+            approved: approved.clone(),
+        };
+        let judged = self.tools.judge.judge_commit(request);
+        let detail = match judged.verdict() {
+            Verdict::Ask => self.tools.workspace.diff_staged(&mount.stage, &changes)?,
+            _ => String::new(),
+        };
+        let permit = match self.settle(judged, &detail).await? {
+            Some(Decision::Allow(permit)) => permit,
+            Some(Decision::Deny(denial)) => return Ok(Err(Ended::denied(&denial))),
+            Some(Decision::Ask(_)) | None => return Ok(Err(cancelled())),
+        };
+        let call = self.proposal.call.clone();
+        let landed = self.tools.commit(self.session, permit, call, mount, changes).await?;
+        Ok(match landed.outcome {
+            CommitOutcome::Committed => Ok(landed.observed),
+            CommitOutcome::Conflicted { conflicts } => Err(conflicted(&conflicts)),
+            CommitOutcome::RolledBack { reason } => Err(failed(&reason)),
+        })
+    }
+
+    /// Caps the result, keeps the whole output where the model can read it, and records the end.
+    fn finish(&self, ended: Ended) -> Result<Finished, ToolsError> {
+        let call = &self.proposal.call;
+        let whole = ended.text;
+        let capped = cap(&whole, &ToolSession::result_path(call));
+        let full_output = if capped.cut { Some(self.session.keep(&self.tools.workspace, call, &whole)?) } else { None };
+        let result = ToolResult {
+            call: call.clone(),
+            wire_id: self.proposal.wire_id.clone(),
+            text: capped.text,
+            is_error: ended.outcome != CallOutcome::Succeeded,
+        };
+        let event = EventBody::CallFinished {
+            call: call.clone(),
+            tool: self.proposal.tool.clone(),
+            outcome: ended.outcome.clone(),
+            result: result.clone(),
+            summary: ended.summary.clone(),
+            full_output,
+            usage: ended.usage,
+            observed: ended.observed,
+        };
+        self.journal().append(&[event], Durability::Process)?;
+        Ok(Finished { outcome: ended.outcome, result, summary: ended.summary, usage: ended.usage })
+    }
+}
+
+/// Returns `earlier` with what is known since.
+fn later(mut earlier: Vec<Observation>, known: Vec<Observation>) -> Vec<Observation> {
+    earlier.retain(|seen| !known.iter().any(|later| later.mount == seen.mount && later.path == seen.path));
+    earlier.extend(known);
+    earlier
+}
+
+fn malformed(text: &str) -> Ended {
+    let shown: String = text.chars().take(200).collect();
+    let text = format!("The arguments are not one complete JSON object: {shown}. Send the call again with valid JSON.");
+    Ended::unrun(CallOutcome::Invalid, text, "malformed arguments")
+}
+
+fn misfit(tool: &Tool, errors: &[String]) -> Ended {
+    let text = format!(
+        "The arguments do not fit the schema of `{}`:\n- {}\nSend the call again with arguments that fit.",
+        tool.manifest.name,
+        errors.join("\n- ")
+    );
+    Ended::unrun(CallOutcome::Invalid, text, &errors[0])
+}
+
+fn cancelled() -> Ended {
+    Ended::unrun(CallOutcome::Cancelled, "The call was cancelled. Nothing was changed.".into(), "cancelled")
+}
+
+fn failed(reason: &str) -> Ended {
+    let text = format!("The tool failed: {reason}. Nothing was changed.");
+    Ended::unrun(CallOutcome::Failed, text, reason.lines().next().unwrap_or_default())
+}
+
+/// Returns what a model reads of the limit that stopped its call.
+fn stop_text(cause: StopCause) -> &'static str {
+    match cause {
+        StopCause::Fuel => "it computed for too long",
+        StopCause::Deadline => "it took too long",
+        StopCause::Memory => "it asked for too much memory",
+        StopCause::Stack => "it recursed too deeply",
+        StopCause::Output => "it returned too much",
+        StopCause::Resources => "it opened too many files",
+        StopCause::Stage => "it wrote too much",
+    }
+}
+
+fn conflicted(conflicts: &[Conflict]) -> Ended {
+    let paths: Vec<_> = conflicts.iter().map(|conflict| conflict.path.as_str()).collect();
+    let paths = paths.join(", ");
+    let text =
+        format!("Nothing was written: {paths} changed since it was read. Read it again, then decide what to change.");
+    Ended::unrun(CallOutcome::Conflicted, text, &paths)
+}

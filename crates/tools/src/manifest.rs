@@ -1,0 +1,176 @@
+//! Manifests: what a tool asks for.
+
+use policy::{Access, Effect, GrantSpec, InvalidPath, LimitsSpec, ToolScope, resolve_argument};
+use protocol::Level;
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// `tool.toml`: what a component is called, how much harm it could do, and what it asks for. A request is not a grant.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    pub name: String,
+    pub version: String,
+    pub level: Level,
+    pub capabilities: Capabilities,
+    /// Narrower limits than the session's.
+    #[serde(default)]
+    pub limits: LimitsSpec,
+    /// Arguments that name paths, so that they are judged before the call.
+    #[serde(default)]
+    pub paths: Vec<PathArgument>,
+}
+
+/// What a tool asks for; what is not written is not asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Capabilities {
+    pub files: FileAccess,
+}
+
+/// What a tool asks to do with the files of its mounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileAccess {
+    None,
+    Read,
+    ReadWrite,
+}
+
+impl FileAccess {
+    fn access(self) -> Option<Access> {
+        match self {
+            Self::None => None,
+            Self::Read => Some(Access::Read),
+            Self::ReadWrite => Some(Access::ReadWrite),
+        }
+    }
+}
+
+/// An argument that names a path.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PathArgument {
+    pub argument: String,
+    pub access: PathAccess,
+    /// What the tool takes when the argument is absent.
+    pub default: Option<String>,
+}
+
+/// What a tool does with the path of an argument.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PathAccess {
+    Read,
+    Write,
+}
+
+/// A manifest that cannot be trusted to mean something.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidManifest {
+    #[error("tool.toml cannot be read: {0}")]
+    Syntax(#[from] toml::de::Error),
+    #[error("the tool name `{0}` is not 1 to 64 characters of a-z, 0-9, `-` and `_`")]
+    Name(String),
+    #[error("tool `{tool}` asks to write files but says level `{level}`; say `write` or more")]
+    Level { tool: String, level: Level },
+    #[error("tool `{tool}` writes the path `{argument}` but does not ask for `files = \"read_write\"`")]
+    Path { tool: String, argument: String },
+}
+
+impl Manifest {
+    /// Returns the manifest of `text`.
+    pub fn parse(text: &str) -> Result<Self, InvalidManifest> {
+        let manifest: Self = toml::from_str(text)?;
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    fn check(&self) -> Result<(), InvalidManifest> {
+        let tool = self.name.clone();
+        let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
+        if tool.is_empty() || tool.len() > 64 || !tool.bytes().all(letter) {
+            return Err(InvalidManifest::Name(tool));
+        }
+        let writes = self.capabilities.files == FileAccess::ReadWrite;
+        if writes && self.level < Level::Write {
+            return Err(InvalidManifest::Level { tool, level: self.level });
+        }
+        match self.paths.iter().find(|path| path.access == PathAccess::Write && !writes) {
+            Some(path) => Err(InvalidManifest::Path { tool, argument: path.argument.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns what this tool asks for of `held`.
+    pub fn request(&self, held: &policy::Grant) -> GrantSpec {
+        let access = self.capabilities.files.access();
+        let files = held.mounts().filter_map(|(mount, _)| access.map(|access| (mount.to_owned(), access))).collect();
+        GrantSpec { files, tools: ToolScope::Only(BTreeSet::from([self.name.clone()])) }
+    }
+
+    /// Returns the effects that `arguments` name. A path outside every mount stays as it was written, so that it is
+    /// judged, refused and recorded like any other.
+    pub fn effects<'a>(&self, arguments: &Value, mounts: &[&'a str]) -> BTreeSet<Effect> {
+        let effect = |path: &PathArgument| {
+            let named = arguments.get(&path.argument).and_then(Value::as_str).or(path.default.as_deref())?;
+            let path_named = match resolve_argument(named, mounts.iter().copied()) {
+                Ok(path) => path,
+                Err(InvalidPath::Outside(path)) => path,
+                Err(InvalidPath::Nul) => named.escape_debug().to_string(),
+            };
+            Some(match path.access {
+                PathAccess::Read => Effect::Read { path: path_named },
+                PathAccess::Write => Effect::Write { path: path_named },
+            })
+        };
+        self.paths.iter().filter_map(effect).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const EDIT: &str = r#"
+        name = "edit"
+        version = "0.1.0"
+        level = "write"
+        [capabilities]
+        files = "read_write"
+        [[paths]]
+        argument = "path"
+        access = "write"
+        default = "."
+    "#;
+
+    #[test]
+    fn the_effects_are_what_the_arguments_name() {
+        let manifest = Manifest::parse(EDIT).unwrap();
+        let effects = |arguments| manifest.effects(&arguments, &["/work", "/lib"]);
+        let write = |path: &str| BTreeSet::from([Effect::Write { path: path.into() }]);
+        assert_eq!(effects(json!({"path": "./a/../b"})), write("/work/b"));
+        assert_eq!(effects(json!({"path": "/lib/x"})), write("/lib/x"));
+        assert_eq!(effects(json!({})), write("/work"));
+        assert_eq!(effects(json!({"path": "../../etc/passwd"})), write("../../etc/passwd"));
+    }
+
+    #[test]
+    fn manifests_that_contradict_themselves_are_refused() {
+        for (from, to, message) in [
+            (
+                "\"write\"\n        [cap",
+                "\"read_only\"\n        [cap",
+                "asks to write files but says level `read_only`",
+            ),
+            ("\"read_write\"", "\"read\"", "writes the path `path`"),
+            ("\"edit\"", "\"../edit\"", "is not 1 to 64 characters"),
+            ("version", "verzion", "unknown field `verzion`"),
+        ] {
+            let error = Manifest::parse(&EDIT.replacen(from, to, 1)).unwrap_err().to_string();
+            assert!(error.contains(message), "{error}");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! What the tools keep of one session: who asks, with which grant, what was read, and where whole outputs lie.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use policy::{Grant, Principal};
+use protocol::{CallId, ContentHash, Observation, SessionId, Stamp};
+use sandbox::Mount;
+use stage::Base;
+use workspace::Workspace;
+
+use crate::ToolsError;
+
+/// The guest's name of the read-only mount of whole outputs.
+pub(crate) const RESULTS: &str = "/results";
+
+/// Files that one call may have looked at so that their state counts as seen. A search through a whole tree shows a few
+/// lines of many files; nobody decided anything on the state of each.
+const MAX_OBSERVED: usize = 64;
+
+/// One session as the tools see it.
+#[derive(Debug)]
+pub struct ToolSession {
+    id: SessionId,
+    principal: Principal,
+    grant: Grant,
+    results: Base,
+    seen: Mutex<BTreeMap<(String, String), Stamp>>,
+}
+
+impl ToolSession {
+    /// Opens a session of `workspace` that holds `grant` and has seen `observed` before.
+    pub fn open(
+        workspace: &Workspace,
+        id: SessionId,
+        principal: Principal,
+        grant: Grant,
+        observed: &[Observation],
+    ) -> Result<Self, ToolsError> {
+        let results = Base::open(&workspace.results(&id)?)?;
+        let session = Self { id, principal, grant, results, seen: Mutex::default() };
+        session.remember(observed);
+        Ok(session)
+    }
+
+    /// Returns the session's identifier.
+    pub fn id(&self) -> &SessionId {
+        &self.id
+    }
+
+    pub(crate) fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// Returns what the session may do.
+    pub fn grant(&self) -> &Grant {
+        &self.grant
+    }
+
+    pub(crate) fn results(&self) -> &Base {
+        &self.results
+    }
+
+    /// Returns the guest's path of a call's whole output.
+    pub(crate) fn result_path(call: &CallId) -> String {
+        format!("{RESULTS}/{call}.txt")
+    }
+
+    /// Keeps the whole output of a call where [`Self::result_path`] says.
+    pub(crate) fn keep(&self, workspace: &Workspace, call: &CallId, text: &str) -> Result<ContentHash, ToolsError> {
+        Ok(workspace.keep_result(&self.id, call, text)?)
+    }
+
+    /// Returns what the calls of this session saw of `mount`.
+    pub(crate) fn seen(&self, mount: &str) -> Vec<Observation> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_mount = seen.iter().filter(|((of, _), _)| of == mount);
+        of_mount.map(|((mount, path), stamp)| observation(mount, path, *stamp)).collect()
+    }
+
+    /// Returns what a call saw, as far as its state counts as seen.
+    pub(crate) fn observe(mounts: &[Mount]) -> Vec<Observation> {
+        let observed: Vec<_> = mounts.iter().flat_map(|mount| mount.stage.observed()).collect();
+        if observed.len() > MAX_OBSERVED { Vec::new() } else { observed }
+    }
+
+    pub(crate) fn remember(&self, observed: &[Observation]) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.extend(observed.iter().map(|seen| ((seen.mount.clone(), seen.path.clone()), seen.stamp)));
+    }
+}
+
+pub(crate) fn observation(mount: &str, path: &str, stamp: Stamp) -> Observation {
+    Observation { mount: mount.to_owned(), path: path.to_owned(), stamp }
+}

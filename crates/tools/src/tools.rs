@@ -1,0 +1,124 @@
+//! The tool interface of one process: what calls need that does not change between them.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use policy::{Access, CommitPermit, Judge, Limits};
+use protocol::{CallId, ChangeSet, CommitOutcome, Observation};
+use sandbox::{Mount, Sandbox};
+use stage::{Quota, Scratch, Stage, StageError, StageOptions};
+use workspace::{Commit, CommitError, DiffError, JournalError, Workspace, WorkspaceError};
+
+use crate::approver::Approver;
+use crate::registry::{Registry, RegistryError};
+use crate::session::{RESULTS, ToolSession};
+
+/// Why the runtime cannot carry out calls at all. What is wrong with one call is never an error here.
+#[derive(Debug, thiserror::Error)]
+pub enum ToolsError {
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    Workspace(#[from] WorkspaceError),
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    #[error(transparent)]
+    Diff(#[from] DiffError),
+    #[error("the staged changes cannot be read: {0}")]
+    Stage(#[from] StageError),
+    #[error("the sandbox failed: {0}")]
+    Sandbox(String),
+    #[error("the commit was interrupted")]
+    Interrupted,
+}
+
+/// What the tool interface is made of.
+pub struct ToolsOptions {
+    pub sandbox: Sandbox,
+    pub registry: Registry,
+    pub judge: Judge,
+    pub workspace: Arc<Workspace>,
+    /// The limits of every call; a tool's manifest may narrow them.
+    pub limits: Limits,
+    pub approver: Arc<dyn Approver>,
+    /// Randomness for identifiers.
+    pub random: fn() -> u64,
+}
+
+/// The one door between a loop and every effect.
+pub struct Tools {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) registry: Registry,
+    pub(crate) judge: Arc<Judge>,
+    pub(crate) workspace: Arc<Workspace>,
+    pub(crate) limits: Limits,
+    pub(crate) approver: Arc<dyn Approver>,
+    pub(crate) random: fn() -> u64,
+    scratch: Scratch,
+}
+
+/// What a commit left behind.
+pub(crate) struct Landed {
+    pub(crate) outcome: CommitOutcome,
+    pub(crate) observed: Vec<Observation>,
+}
+
+impl Tools {
+    /// Returns the tool interface.
+    pub fn new(options: ToolsOptions) -> Self {
+        let ToolsOptions { sandbox, registry, judge, workspace, limits, approver, random } = options;
+        let scratch = Scratch::new(workspace.scratch());
+        Self { sandbox, registry, judge: Arc::new(judge), workspace, limits, approver, random, scratch }
+    }
+
+    /// Returns the registered tools.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Tells whether calls of `tool` may run beside each other: they change nothing.
+    pub fn is_parallel(&self, tool: &str) -> bool {
+        self.registry.manifest(tool).is_some_and(|manifest| manifest.level <= protocol::Level::ReadOnly)
+    }
+
+    /// Returns a fresh stage for each mount that the session is granted.
+    pub(crate) fn mounts(&self, session: &ToolSession, limits: &Limits) -> Vec<Mount> {
+        let mount = |(name, access): (&str, Access)| {
+            let base = if name == RESULTS { session.results() } else { self.workspace.base(name)? };
+            let stage = Stage::new(base.clone(), self.options(name, access, limits));
+            stage.expect(&session.seen(name));
+            Some(Mount { name: name.to_owned(), stage })
+        };
+        session.grant().mounts().filter_map(mount).collect()
+    }
+
+    fn options(&self, mount: &str, access: Access, limits: &Limits) -> StageOptions {
+        StageOptions {
+            mount: mount.to_owned(),
+            writable: access == Access::ReadWrite,
+            quota: Quota { bytes: limits.staged_bytes, entries: limits.staged_entries },
+            scratch: self.scratch.clone(),
+            clock: SystemTime::now,
+        }
+    }
+
+    /// Commits on a thread that may block: files are written and flushed.
+    pub(crate) async fn commit(
+        &self,
+        session: &ToolSession,
+        permit: CommitPermit,
+        call: CallId,
+        mount: Mount,
+        changes: ChangeSet,
+    ) -> Result<Landed, ToolsError> {
+        let (workspace, session) = (self.workspace.clone(), session.id().clone());
+        let commit = move || {
+            let (session, call, stage, changes) = (&session, &call, &mount.stage, &changes);
+            workspace.commit(Commit { session, call, permit, stage, changes })
+        };
+        let committed = tokio::task::spawn_blocking(commit).await.map_err(|_| ToolsError::Interrupted)??;
+        Ok(Landed { outcome: committed.outcome, observed: committed.observed })
+    }
+}
