@@ -243,12 +243,15 @@ impl Judge {
         let write = |path: &str| Effect::Write { path: format!("{}/{path}", request.changes.mount) };
         let effects: Vec<Effect> = request.changes.changes.iter().map(|change| write(&change.path)).collect();
         let unapproved: Vec<&Effect> = effects.iter().filter(|effect| !request.approved.contains(effect)).collect();
-        let finding = match request.principal {
-            Principal::User if request.call.is_none() => {
-                Finding::allow("person.undo", "The person takes a change set back.")
-            }
-            _ if unapproved.is_empty() => Finding::allow("answer.yes", "Every path was approved with the call."),
-            _ => self.worst(&request.tool, request.level, &unapproved, &request.grant),
+        let judged = |effects: &[&Effect]| self.worst(&request.tool, request.level, effects, &request.grant);
+        let finding = if request.principal == Principal::User && request.call.is_none() {
+            let finding = judged(&effects.iter().collect::<Vec<_>>());
+            let undo = || Finding::allow("person.undo", "The person takes a change set back.");
+            if finding.verdict == Verdict::Deny { finding } else { undo() }
+        } else if unapproved.is_empty() {
+            Finding::allow("answer.yes", "Every path was approved with the call.")
+        } else {
+            judged(&unapproved)
         };
         let digest = request.changes.digest();
         let subject = Subject {

@@ -246,6 +246,16 @@ fn what_was_really_written_is_judged_again_at_the_commit() {
 }
 
 #[test]
+fn a_person_may_take_anything_back_but_what_a_rule_denies() {
+    let denying = "[[rules]]\nname = \"frozen\"\nverdict = \"deny\"\npaths = [\"frozen/**\"]\n";
+    let judged = judge(denying).judge_commit(commit(&["frozen/a"], Principal::User, &[]));
+    assert_eq!((judged.verdict(), judged.rule()), (Verdict::Deny, "frozen"));
+    let asking = "[[rules]]\nname = \"careful\"\nverdict = \"ask\"\npaths = [\"**\"]\n";
+    let judged = judge(asking).judge_commit(commit(&["a"], Principal::User, &[]));
+    assert_eq!((judged.verdict(), judged.rule()), (Verdict::Allow, "person.undo"));
+}
+
+#[test]
 fn a_commit_permit_fits_only_its_change_set() {
     let permit =
         || match judge("").judge_commit(commit(&["a"], Principal::Planner, &[])).record(&Memory::default()).unwrap() {
