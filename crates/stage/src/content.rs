@@ -134,6 +134,9 @@ mod tests {
     }
 
     proptest! {
+        // Each case compares megabytes.
+        #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn it_is_a_vector(steps in prop::collection::vec((0..3_000_000_u64, prop::collection::vec(any::<u8>(), 0..99), any::<bool>()), 1..12)) {
             let directory = tempfile::tempdir().unwrap();

@@ -86,19 +86,26 @@ impl Dir {
             self.shared.writable()?;
         }
         let exclusive = how.create && how.exclusive;
-        let last = if how.follow && !exclusive { Final::Follow } else { Final::Keep };
+        let last = match how {
+            // Whatever is there: no file can be made under a name with a slash.
+            _ if how.create && path.ends_with('/') => Final::Entry,
+            _ if how.follow && !exclusive => Final::Follow,
+            _ => Final::Keep,
+        };
         let mut tree = self.shared.tree();
         let found = tree.resolve(&self.shared.base, self.id, path, last, Reach::Content)?;
         match (&found.target, found.kind(&tree)) {
             (Target::Hidden, _) if how.create => Err(StageError::NotPermitted),
-            (Target::Missing, _) if how.create && found.slash => Err(StageError::IsDirectory),
+            _ if how.create && found.slash && found.last != Last::Here && found.last != Last::Above => {
+                Err(StageError::IsDirectory)
+            }
             (Target::Missing, _) if how.create => self.create_file(&mut tree, &found, how),
             (_, None) => Err(StageError::NoEntry),
             _ if exclusive => Err(StageError::Exist),
             (_, Some(Kind::Other)) => Err(StageError::NotPermitted),
+            (_, Some(Kind::Symlink | Kind::File)) if how.directory => Err(StageError::NotDirectory),
             (_, Some(Kind::Symlink)) => Err(StageError::Loop),
             (_, Some(Kind::Directory)) if how.writes() => Err(StageError::IsDirectory),
-            (_, Some(Kind::File)) if how.directory => Err(StageError::NotDirectory),
             (_, Some(Kind::Directory)) => self.open_directory(&mut tree, &found),
             (_, Some(Kind::File)) => self.open_file(&mut tree, found, how),
         }

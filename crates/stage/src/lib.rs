@@ -28,6 +28,8 @@ mod mutate;
 mod quota;
 mod resolve;
 mod stage;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod writer;
 

@@ -38,6 +38,7 @@ impl Shared {
             let (parent, name) = entry_of(tree, found);
             tree.ledger.take(whiteouts(tree, parent, name), 0)?;
             self.take_away(tree, parent, name);
+            tree.prune(parent);
             Ok(())
         })
     }
@@ -107,6 +108,7 @@ impl Shared {
         tree.detach(old_parent, old_name, now);
         tree.mark_dirty(id);
         tree.attach(new_parent, new_name, id, now);
+        tree.prune(old_parent);
         Ok(())
     }
 

@@ -443,6 +443,38 @@ impl Tree {
     }
 }
 
+#[cfg(test)]
+impl Tree {
+    /// Checks that the ledger, the names and the handles agree with the nodes.
+    pub(crate) fn audit(&self) {
+        let mut names: HashMap<NodeId, u64> = HashMap::from([(ROOT, 1)]);
+        let mut used = crate::quota::Usage::default();
+        for (id, node) in &self.nodes {
+            used.entries += u64::from(node.dirty) + node.links.saturating_sub(1);
+            used.bytes += node.bytes;
+            if let NodeKind::File(Content::Staged(buffer)) = &node.kind {
+                assert_eq!(node.bytes, buffer.len());
+            }
+            for (name, entry) in self.children(*id) {
+                match entry.node {
+                    None => used.entries += 1,
+                    Some(child) => *names.entry(child).or_default() += 1,
+                }
+                if let Some(child) = entry.node.filter(|child| self.kind(*child) == Kind::Directory) {
+                    assert_eq!(self.get(child).place, Some((*id, name.clone())));
+                }
+            }
+        }
+        for (id, node) in &self.nodes {
+            assert_eq!(node.links, names.get(id).copied().unwrap_or_default(), "links of {id}");
+            let needed = node.handles > 0 || node.dirty || !self.children(*id).is_empty();
+            assert!(needed, "node {id} is left over");
+            assert!(node.handles > 0 || node.links > 0, "node {id} is unreachable");
+        }
+        assert_eq!(self.ledger.used(), used);
+    }
+}
+
 /// Joins a directory's path and a name.
 pub(crate) fn join(directory: &str, name: &str) -> String {
     if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") }
