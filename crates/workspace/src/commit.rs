@@ -1,9 +1,23 @@
-//! Commit and undo of change sets.
-use policy::{CommitPermit, PermitMismatch};
-use protocol::{CallId, ChangeSet, ChangeSetId, CommitOutcome, Observation, SessionId};
-use stage::{Stage, StageError};
+//! Commit and undo of change sets: one machine for both.
+//!
+//! Under the commit lock: look for conflicts, keep the contents before and after, put the intent on the disk, change the
+//! files one atomic step at a time, put the end on the disk. Small contents lie in the journal, so that one flush makes
+//! them and the intent durable. Whatever interrupts this is settled by `settle.rs`.
 
-use crate::{BlobError, JournalError};
+use std::io::{self, Cursor, Read};
+use std::path::PathBuf;
+
+use policy::{CommitPermit, PermitMismatch};
+use protocol::{
+    CallId, ChangeSet, ChangeSetId, CommitOutcome, Conflict, ContentHash, EventBody, Node, Observation, SessionId,
+};
+use stage::{Quota, Scratch, Stage, StageError, StageOptions, Step, Writer, steps};
+
+use crate::blobs::BlobError;
+use crate::faults;
+use crate::journal::{ChangeSetRecord, ChangeSetState, Durability, JournalError};
+use crate::keep::Keeper;
+use crate::workspace::{Mounted, Workspace};
 
 /// One commit of what a call staged.
 #[derive(Debug)]
@@ -16,7 +30,7 @@ pub struct Commit<'a> {
     pub changes: &'a ChangeSet,
 }
 
-/// One undo of a committed change set. The permit is for the inverse set, under the undo's own identifier.
+/// One undo of a committed change set. The permit is for [`Workspace::inverse`], under the undo's own identifier.
 #[derive(Debug)]
 pub struct Undo<'a> {
     pub permit: CommitPermit,
@@ -42,11 +56,13 @@ pub enum CommitError {
     Unknown(ChangeSetId),
     #[error("the change set {change_set} was already taken back by {by}")]
     AlreadyUndone { change_set: ChangeSetId, by: ChangeSetId },
-    #[error("the change set {0} was never committed, so there is nothing to take back")]
+    /// It met a conflict, was rolled back, or has not ended.
+    #[error("the change set {0} was not committed, so there is nothing to take back")]
     NotCommitted(ChangeSetId),
     #[error("nothing is mounted at {0}")]
     NoMount(String),
-    /// An earlier commit into this mount was interrupted and can be neither finished nor taken back now.
+    /// A commit into this mount, this one or an earlier one, was interrupted and can be neither finished nor taken back
+    /// now. The next commit, or the next opening of the workspace, tries again.
     #[error("the change set {change_set} is neither finished nor taken back: {reason}")]
     Unsettled { change_set: ChangeSetId, reason: String },
     #[error(transparent)]
@@ -56,5 +72,202 @@ pub enum CommitError {
     #[error(transparent)]
     Journal(#[from] JournalError),
     #[error("{path}: {source}")]
-    Io { path: std::path::PathBuf, source: std::io::Error },
+    Io { path: PathBuf, source: io::Error },
+}
+
+type Result<T> = std::result::Result<T, CommitError>;
+
+/// A change set on its way to a mount.
+struct Attempt<'a> {
+    session: &'a SessionId,
+    call: Option<&'a CallId>,
+    change_set: ChangeSetId,
+    changes: &'a ChangeSet,
+    undoes: Option<&'a ChangeSetId>,
+    mount: &'a Mounted,
+}
+
+impl Workspace {
+    /// Commits what a call staged. Blocks: files are written and flushed.
+    pub fn commit(&self, commit: Commit<'_>) -> Result<Committed> {
+        let Commit { session, call, permit, stage, changes } = commit;
+        let change_set = permit.redeem(changes)?;
+        let mount = self.mounted(&changes.mount)?;
+        let _lock = self.lock_commits()?;
+        self.settle_before(&changes.mount)?;
+        let attempt = Attempt { session, call: Some(call), change_set, changes, undoes: None, mount };
+        self.attempt(attempt, stage, |hash| Ok(Box::new(stage.content(hash)?)))
+    }
+
+    /// Returns the set that takes `of` back, for a decision about it.
+    pub fn inverse(&self, of: &ChangeSetId) -> Result<ChangeSet> {
+        Ok(self.undoable(of)?.changes.inverse())
+    }
+
+    /// Takes a committed change set back. What was changed since is a conflict, and then nothing is changed.
+    pub fn undo(&self, undo: Undo<'_>) -> Result<Committed> {
+        let _lock = self.lock_commits()?;
+        let record = self.undoable(undo.of)?;
+        let changes = &record.changes.inverse();
+        let change_set = undo.permit.redeem(changes)?;
+        let mount = self.mounted(&changes.mount)?;
+        self.settle_before(&changes.mount)?;
+        let (session, call) = (&record.session, None);
+        let attempt = Attempt { session, call, change_set, changes, undoes: Some(undo.of), mount };
+        self.attempt(attempt, &self.empty_stage(mount, &changes.mount), |hash| self.content(hash))
+    }
+
+    fn undoable(&self, of: &ChangeSetId) -> Result<ChangeSetRecord> {
+        let journal = self.journal();
+        let Some(record) = journal.change_set(of)? else {
+            let known = journal.has_ended(of)?;
+            return Err(if known { CommitError::NotCommitted(of.clone()) } else { CommitError::Unknown(of.clone()) });
+        };
+        match record.state {
+            ChangeSetState::Ended(CommitOutcome::Committed) => Ok(record),
+            ChangeSetState::Undone { by } => Err(CommitError::AlreadyUndone { change_set: of.clone(), by }),
+            _ => Err(CommitError::NotCommitted(of.clone())),
+        }
+    }
+
+    /// Returns a stage that holds nothing; it compares a change set with what stands.
+    fn empty_stage(&self, mount: &Mounted, name: &str) -> Stage {
+        let options = StageOptions {
+            mount: name.to_owned(),
+            writable: false,
+            quota: Quota { bytes: 0, entries: 0 },
+            scratch: Scratch::new(self.scratch()),
+            clock: self.clock(),
+        };
+        Stage::new(mount.base.clone(), options)
+    }
+
+    /// Makes the attempt; contents that are not kept yet come from `source`.
+    fn attempt(
+        &self,
+        attempt: Attempt<'_>,
+        stage: &Stage,
+        source: impl FnMut(&ContentHash) -> Result<Box<dyn Read>>,
+    ) -> Result<Committed> {
+        let mut conflicts = stage.conflicts(attempt.changes)?;
+        if conflicts.is_empty() {
+            conflicts = self.intend(&attempt, source)?;
+        }
+        if !conflicts.is_empty() {
+            return self.end(&attempt, CommitOutcome::Conflicted { conflicts }, Vec::new(), Durability::Process);
+        }
+        faults::point("intended");
+        let applied = self.apply(attempt.mount, attempt.changes);
+        faults::point("applied");
+        let (outcome, observed) = match applied {
+            Ok(observed) => (CommitOutcome::Committed, observed),
+            Err(error) => (self.take_back(&attempt, &error)?, Vec::new()),
+        };
+        self.end(&attempt, outcome, observed, Durability::Power)
+    }
+
+    /// Keeps all contents and records the intent, both durably. A file that changed while it was kept is a conflict, and
+    /// then nothing is intended.
+    fn intend(
+        &self,
+        attempt: &Attempt<'_>,
+        mut source: impl FnMut(&ContentHash) -> Result<Box<dyn Read>>,
+    ) -> Result<Vec<Conflict>> {
+        let mut keeper = Keeper::new(self.journal(), self.blobs());
+        for change in &attempt.changes.changes {
+            if let Node::File { hash, size, .. } = &change.before
+                && !keeper.keep(hash, *size, || Ok(Box::new(attempt.mount.base.read(&change.path)?)))?
+            {
+                let (path, expected) = (change.path.clone(), change.before.clone());
+                let found = attempt.mount.base.node(&path)?;
+                return Ok(vec![Conflict { path, expected, found }]);
+            }
+            if let Node::File { hash, size, .. } = &change.after
+                && !keeper.keep(hash, *size, || source(hash))?
+            {
+                return Err(StageError::NoContent.into());
+            }
+        }
+        let intent = EventBody::CommitIntended {
+            change_set: attempt.change_set.clone(),
+            call: attempt.call.cloned(),
+            changes: attempt.changes.clone(),
+            undoes: attempt.undoes.cloned(),
+        };
+        let small = keeper.flush()?;
+        faults::point("kept");
+        self.journal().intend(attempt.session, &intent, &attempt.mount.place, &small)?;
+        Ok(Vec::new())
+    }
+
+    fn apply(&self, mount: &Mounted, changes: &ChangeSet) -> Result<Vec<Observation>> {
+        let writer = self.writer(mount)?;
+        let mut observed = Vec::new();
+        for step in steps(changes) {
+            faults::point("step");
+            let stamp = self.perform(&writer, &step)?;
+            if let (Step::Put(change), Some(stamp)) = (step, stamp)
+                && matches!(change.after, Node::File { .. })
+            {
+                observed.push(Observation { mount: changes.mount.clone(), path: change.path.clone(), stamp });
+            }
+        }
+        Ok(observed)
+    }
+
+    /// Undoes what an attempt did before `error` stopped it.
+    fn take_back(&self, attempt: &Attempt<'_>, error: &CommitError) -> Result<CommitOutcome> {
+        let writer = self.writer(attempt.mount)?;
+        self.restore(&writer, &attempt.mount.base, attempt.changes, &error.to_string()).map_err(|error| {
+            CommitError::Unsettled { change_set: attempt.change_set.clone(), reason: error.to_string() }
+        })
+    }
+
+    fn end(
+        &self,
+        attempt: &Attempt<'_>,
+        outcome: CommitOutcome,
+        observed: Vec<Observation>,
+        durability: Durability,
+    ) -> Result<Committed> {
+        self.finish(attempt.session, &attempt.change_set, &outcome, durability)?;
+        Ok(Committed { change_set: attempt.change_set.clone(), outcome, observed })
+    }
+
+    pub(crate) fn finish(
+        &self,
+        session: &SessionId,
+        change_set: &ChangeSetId,
+        outcome: &CommitOutcome,
+        durability: Durability,
+    ) -> Result<()> {
+        let event = EventBody::CommitFinished { change_set: change_set.clone(), outcome: outcome.clone() };
+        self.journal().append(session, &[event], durability)?;
+        Ok(())
+    }
+
+    /// Returns a writer below `mount`; used by whoever holds the commit lock.
+    pub(crate) fn writer(&self, mount: &Mounted) -> Result<Writer> {
+        Ok(Writer::new(mount.base.clone(), &self.state().commit_temporaries(), true)?)
+    }
+
+    /// Performs one step with kept contents.
+    pub(crate) fn perform(&self, writer: &Writer, step: &Step<'_>) -> Result<Option<protocol::Stamp>> {
+        let mut failure = None;
+        let stamp = writer.perform(step, &mut |hash| {
+            self.content(hash).map_err(|error| {
+                failure = Some(error);
+                StageError::NoContent
+            })
+        });
+        stamp.map_err(|error| failure.unwrap_or_else(|| error.into()))
+    }
+
+    /// Returns a kept content, verified while it is read.
+    pub(crate) fn content(&self, hash: &ContentHash) -> Result<Box<dyn Read>> {
+        Ok(match self.journal().content(hash)? {
+            Some(bytes) => Box::new(Cursor::new(bytes)),
+            None => Box::new(self.blobs().open(hash)?),
+        })
+    }
 }

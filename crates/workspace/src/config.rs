@@ -1,31 +1,56 @@
-//! `boxagnts.toml`.
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+//! `boxagnts.toml`: parse, resolve, hand on. A file that is not understood is an error that names the key; it is never
+//! ignored, guessed at or written to.
 
-use policy::{Access, Limits, RuleSpec};
-use serde::de::DeserializeOwned;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::ops::Range;
+use std::path::{Component, Path, PathBuf};
+
+use policy::{Access, Judge, Limits, LimitsSpec, RuleSpec};
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use toml::Spanned;
+
+/// The file's name, at the root of a workspace.
+const FILE_NAME: &str = "boxagnts.toml";
+
+const DEFAULTS: &str = include_str!("defaults.toml");
+
+/// Bytes of a configuration that a person could still read in a minute, many times over.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// Model calls in one turn that anybody could want.
+const MOST_TURNS: u32 = 100_000;
+
+/// How alike two keys are when one is a slip of the other: the share of characters in common, in order.
+const LIKENESS: f32 = 0.6;
+
+/// Names that mounts of the runtime's own have.
+const TAKEN_MOUNTS: [&str; 2] = ["/work", "/results"];
 
 /// A directory that tools see beside the workspace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MapDir {
-    /// Absolute.
+    /// Absolute, unless the configuration's own path is not.
     pub host: PathBuf,
     /// `/NAME`.
     pub guest: String,
     pub access: Access,
 }
 
-/// What the person configured, resolved. `P` is what `[providers.NAME]` holds; it should deny unknown fields.
+/// What the person configured, resolved. `P` is what one `[providers.NAME]` holds; it should deny unknown fields.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config<P> {
-    /// `provider/name`; `None` when neither the file nor anything else says.
+    /// `provider/name`; `None` when the file does not say.
     pub model: Option<String>,
+    /// Model calls that one turn may make; at least 1.
     pub max_turns: u32,
-    /// What tools see as `/work`; absolute.
+    /// What tools see as `/work`.
     pub work_dir: PathBuf,
     pub map_dirs: Vec<MapDir>,
     pub limits: Limits,
-    /// Checked: [`policy::Judge::new`] takes them.
+    /// Checked: [`Judge::new`] takes them.
     pub rules: Vec<RuleSpec>,
     pub providers: BTreeMap<String, P>,
 }
@@ -33,18 +58,157 @@ pub struct Config<P> {
 /// A configuration that is not used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// `message` names the key; `hint` is a key that may have been meant.
+    /// `message` names the key. `suggestion` is a key that may have been meant.
     #[error("{path}:{line}: {message}")]
-    Invalid { path: PathBuf, line: usize, message: String, hint: Option<String> },
+    Invalid { path: PathBuf, line: usize, message: String, suggestion: Option<String> },
     #[error("{path}: {source}")]
-    Io { path: PathBuf, source: std::io::Error },
+    Io { path: PathBuf, source: io::Error },
+}
+
+/// The file as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, bound = "P: DeserializeOwned")]
+struct File<P> {
+    model: Option<String>,
+    max_turns: Option<Spanned<u32>>,
+    work_dir: Option<PathBuf>,
+    map_dirs: Option<Vec<Spanned<MapDirSpec>>>,
+    limits: Option<Spanned<LimitsSpec>>,
+    rules: Option<Spanned<Vec<RuleSpec>>>,
+    providers: Option<BTreeMap<String, P>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MapDirSpec {
+    host: PathBuf,
+    guest: String,
+    access: Access,
 }
 
 impl<P: DeserializeOwned> Config<P> {
     /// Reads `boxagnts.toml` of the workspace at `root`; without that file the defaults hold.
-    pub fn load(_root: &Path) -> Result<Self, ConfigError> { todo!() }
-    /// Reads the configuration at `path`, which must exist; relative directories are relative to it.
-    pub fn load_from(_path: &Path) -> Result<Self, ConfigError> { todo!() }
-    /// Reads `text` as if it stood at `path`.
-    pub fn parse(_path: &Path, _text: &str) -> Result<Self, ConfigError> { todo!() }
+    pub fn load(root: &Path) -> Result<Self, ConfigError> {
+        let path = root.join(FILE_NAME);
+        match read(&path) {
+            Err(ConfigError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Self::parse(&path, ""),
+            text => Self::parse(&path, &text?),
+        }
+    }
+
+    /// Reads the configuration at `path`, which must exist.
+    pub fn load_from(path: &Path) -> Result<Self, ConfigError> {
+        Self::parse(path, &read(path)?)
+    }
+
+    /// Reads `text` as if it stood at `path`: its relative directories belong to that file's folder.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let source = Source { path, text };
+        let file: File<P> = toml::from_str(text).map_err(|error| source.misread(&error))?;
+        resolve(&source, file)
+    }
 }
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    let io = |source| ConfigError::Io { path: path.to_owned(), source };
+    if fs::metadata(path).map_err(io)?.len() > MAX_FILE_BYTES {
+        return Err(io(io::Error::from(io::ErrorKind::FileTooLarge)));
+    }
+    fs::read_to_string(path).map_err(io)
+}
+
+/// A file that errors point into.
+struct Source<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl Source<'_> {
+    fn invalid(&self, span: Option<Range<usize>>, message: String, suggestion: Option<String>) -> ConfigError {
+        let start = span.map_or(0, |span| span.start).min(self.text.len());
+        let line = self.text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count() + 1;
+        ConfigError::Invalid { path: self.path.to_owned(), line, message, suggestion }
+    }
+
+    fn misread(&self, error: &toml::de::Error) -> ConfigError {
+        let message = error.message().to_owned();
+        let suggestion = suggestion(&message);
+        self.invalid(error.span(), message, suggestion)
+    }
+
+    fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new(""))
+    }
+}
+
+/// Returns the known key that an unknown one may stand for. serde says "unknown field `x`, expected one of `a`, `b`", for
+/// every struct alike, also for those of other crates.
+fn suggestion(message: &str) -> Option<String> {
+    let rest = message.strip_prefix("unknown field ").or_else(|| message.strip_prefix("unknown variant "))?;
+    let mut quoted = rest.split('`').skip(1).step_by(2);
+    let written = quoted.next()?;
+    let known: Vec<&str> = quoted.collect();
+    similar::get_close_matches(written, &known, 1, LIKENESS).first().map(|nearest| (*nearest).to_owned())
+}
+
+fn resolve<P>(source: &Source<'_>, file: File<P>) -> Result<Config<P>, ConfigError> {
+    let defaults: File<IgnoredAny> = toml::from_str(DEFAULTS).expect("the checked-in defaults are read by a test");
+    let (max_turns, limits, rules) = (file.max_turns, file.limits, file.rules);
+    let invalid = |span: Option<Range<usize>>, message: String| source.invalid(span, message, None);
+
+    let span = max_turns.as_ref().map(Spanned::span);
+    let max_turns = max_turns.or(defaults.max_turns).map_or(0, Spanned::into_inner);
+    if !(1..=MOST_TURNS).contains(&max_turns) {
+        return Err(invalid(span, format!("`max_turns = {max_turns}` is outside 1..={MOST_TURNS}")));
+    }
+
+    let span = limits.as_ref().map(Spanned::span);
+    let limits = limits.or(defaults.limits).map(Spanned::into_inner).unwrap_or_default();
+    let limits = limits.resolve(&Limits::default()).map_err(|error| invalid(span, error.to_string()))?;
+
+    let span = rules.as_ref().map(Spanned::span);
+    let rules = rules.or(defaults.rules).map(Spanned::into_inner).unwrap_or_default();
+    Judge::new(rules.clone()).map_err(|error| invalid(span, error.to_string()))?;
+
+    let work_dir = file.work_dir.or(defaults.work_dir).unwrap_or_default();
+    let map_dirs = file.map_dirs.or(defaults.map_dirs).unwrap_or_default();
+    Ok(Config {
+        model: file.model.or(defaults.model),
+        max_turns,
+        work_dir: source.folder().join(work_dir),
+        map_dirs: resolve_mounts(source, map_dirs)?,
+        limits,
+        rules,
+        providers: file.providers.unwrap_or_default(),
+    })
+}
+
+fn resolve_mounts(source: &Source<'_>, specs: Vec<Spanned<MapDirSpec>>) -> Result<Vec<MapDir>, ConfigError> {
+    let mut names = BTreeSet::new();
+    let resolve = |spec: Spanned<MapDirSpec>| {
+        let (span, MapDirSpec { host, guest, access }) = (spec.span(), spec.into_inner());
+        let fault = mount_fault(&guest).or((!names.insert(guest.clone())).then_some("is mounted twice"));
+        match fault {
+            Some(fault) => Err(source.invalid(Some(span), format!("`guest = \"{guest}\"` {fault}"), None)),
+            None => Ok(MapDir { host: source.folder().join(host), guest, access }),
+        }
+    };
+    specs.into_iter().map(resolve).collect()
+}
+
+/// Returns what is wrong with a guest's name of a mount.
+fn mount_fault(guest: &str) -> Option<&'static str> {
+    let Some(name) = guest.strip_prefix('/') else { return Some("is not absolute: write \"/NAME\"") };
+    let mut parts = Path::new(name).components();
+    let plain = matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name);
+    if !plain || name.chars().any(char::is_control) {
+        return Some("is not the name of a mount: write \"/NAME\"");
+    }
+    if stage::is_hidden(name) || TAKEN_MOUNTS.iter().any(|taken| taken.eq_ignore_ascii_case(guest)) {
+        return Some("is taken by the runtime");
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

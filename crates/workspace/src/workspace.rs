@@ -1,10 +1,23 @@
 //! The workspace as a whole.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use protocol::{CallId, ChangeSet, ChangeSetId, ContentHash, SessionId};
 use stage::{Base, Clock, Stage, StageError};
 
-use crate::{BlobError, Blobs, Commit, CommitError, Committed, DiffError, Journal, JournalError, LeaseError, SessionLease, SessionView, Undo};
+use crate::blobs::{BlobError, Blobs};
+use crate::commit::{CommitError, Committed};
+use crate::diff::{DiffError, unified};
+use crate::exclude::exclude;
+use crate::journal::{Durability, Journal, JournalError};
+use crate::lease::{LeaseError, SessionLease};
+use crate::projection::SessionView;
+use crate::state::{State, at};
 
 /// A directory of the host and the guest's name for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,13 +38,16 @@ pub struct Opening {
     pub not_excluded: Option<String>,
 }
 
+/// Why a workspace cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkspaceError {
-    /// `.boxagnts` or something in it is not what the runtime made: a symbolic link, or somebody else's.
+    /// `.boxagnts` or something in it is not what the runtime makes: a symbolic link, or a file.
     #[error("{path} is not the runtime's own: {reason}")]
     NotOurs { path: PathBuf, reason: String },
     #[error("{mount}: {source}")]
     Mount { mount: String, source: StageError },
+    #[error("two directories are mounted at {0}")]
+    MountedTwice(String),
     #[error(transparent)]
     Journal(#[from] JournalError),
     #[error(transparent)]
@@ -39,41 +55,167 @@ pub enum WorkspaceError {
     #[error(transparent)]
     Commit(#[from] CommitError),
     #[error("{path}: {source}")]
-    Io { path: PathBuf, source: std::io::Error },
+    Io { path: PathBuf, source: io::Error },
 }
 
-/// `Send` and `Sync`.
+type Result<T> = std::result::Result<T, WorkspaceError>;
+
+/// What the runtime remembers of one folder and the work in it. `Send` and `Sync`; several processes may have it open.
 #[derive(Debug)]
-pub struct Workspace;
+pub struct Workspace {
+    root: PathBuf,
+    state: State,
+    journal: Journal,
+    blobs: Blobs,
+    mounts: BTreeMap<String, Mounted>,
+    clock: Clock,
+    opening: Opening,
+}
+
+/// A mounted directory.
+#[derive(Debug)]
+pub(crate) struct Mounted {
+    pub(crate) base: Base,
+    /// What tells this directory from every other: its inode and when it was made. A commit that was interrupted is
+    /// settled nowhere else, not even if a cloned repository brings a journal that says so.
+    pub(crate) place: String,
+}
 
 impl Workspace {
-    /// Opens the state of the workspace at `root`, making it if there is none, and settles commits that were interrupted.
-    /// `mounts` are the directories that commits go to (`/work` and each `map_dirs`).
-    pub fn open(_root: &Path, _mounts: &[Mount], _clock: Clock) -> Result<Self, WorkspaceError> { todo!() }
-    pub fn opening(&self) -> &Opening { todo!() }
-    pub fn root(&self) -> &Path { todo!() }
-    pub fn journal(&self) -> &Journal { todo!() }
-    pub fn blobs(&self) -> &Blobs { todo!() }
-    /// Returns the directory mounted as `mount`; make stages over this.
-    pub fn base(&self, _mount: &str) -> Option<&Base> { todo!() }
-    /// Returns a directory for a stage's scratch.
-    pub fn scratch(&self) -> &Path { todo!() }
+    /// Opens the state of the workspace at `root`, making it if there is none, and settles commits that were
+    /// interrupted. `mounts` are the directories that commits go to (`/work` and each `map_dirs`).
+    pub fn open(root: &Path, mounts: &[Mount], clock: Clock) -> Result<Self> {
+        let root = fs::canonicalize(root).map_err(at(root))?;
+        let mounts = mounted(mounts)?;
+        let state = State::open(&root)?;
+        let not_excluded = exclude(&root).err().map(|error| error.to_string());
+        let journal = {
+            // One process at a time makes a new journal.
+            let _lock = lock(&state)?;
+            Journal::open(&state.journal(), clock)?
+        };
+        let blobs = Blobs::new(state.blobs(), state.blob_temporaries());
+        let mut workspace = Self { root, state, journal, blobs, mounts, clock, opening: Opening::default() };
+        if !workspace.journal.unfinished()?.is_empty() {
+            let _lock = lock(&workspace.state)?;
+            workspace.opening = workspace.settle()?;
+        }
+        workspace.opening.not_excluded = not_excluded;
+        Ok(workspace)
+    }
+
+    /// Returns what opening found and did.
+    pub fn opening(&self) -> &Opening {
+        &self.opening
+    }
+
+    /// Returns the folder whose `.boxagnts` this is.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    pub fn blobs(&self) -> &Blobs {
+        &self.blobs
+    }
+
+    /// Returns the directory mounted as `mount`; stages are made over this.
+    pub fn base(&self, mount: &str) -> Option<&Base> {
+        self.mounts.get(mount).map(|mounted| &mounted.base)
+    }
+
+    /// Returns the directory for a stage's scratch.
+    pub fn scratch(&self) -> PathBuf {
+        self.state.scratch()
+    }
+
     /// Takes the right to drive `session`.
-    pub fn lease(&self, _session: &SessionId) -> Result<SessionLease, LeaseError> { todo!() }
+    pub fn lease(&self, session: &SessionId) -> std::result::Result<SessionLease, LeaseError> {
+        SessionLease::take(&self.state.locks(), session)
+    }
+
     /// Replays `session`.
-    pub fn view(&self, _session: &SessionId) -> Result<SessionView, JournalError> { todo!() }
+    pub fn view(&self, session: &SessionId) -> std::result::Result<SessionView, JournalError> {
+        let mut view = SessionView::default();
+        self.journal.for_each(session, |event| view.apply(&event))?;
+        Ok(view)
+    }
+
     /// Returns the directory of a session's whole outputs, made if there is none.
-    pub fn results(&self, _session: &SessionId) -> Result<PathBuf, WorkspaceError> { todo!() }
+    pub fn results(&self, session: &SessionId) -> Result<PathBuf> {
+        self.state.results(session.as_str())
+    }
+
     /// Keeps a call's whole output as a blob, and as `CALL.txt` in [`Self::results`].
-    pub fn keep_result(&self, _session: &SessionId, _call: &CallId, _text: &str) -> Result<ContentHash, WorkspaceError> { todo!() }
-    /// Commits what a call staged. Blocks: files are written and flushed.
-    pub fn commit(&self, _commit: Commit<'_>) -> Result<Committed, CommitError> { todo!() }
-    /// Returns the set that takes `of` back, for a decision about it.
-    pub fn inverse(&self, _of: &ChangeSetId) -> Result<ChangeSet, CommitError> { todo!() }
-    /// Takes a committed change set back.
-    pub fn undo(&self, _undo: Undo<'_>) -> Result<Committed, CommitError> { todo!() }
-    /// Returns what a commit of `changes` would do, as unified text.
-    pub fn diff_staged(&self, _stage: &Stage, _changes: &ChangeSet) -> Result<String, DiffError> { todo!() }
-    /// Returns what a change set did, as unified text.
-    pub fn diff(&self, _changes: &ChangeSet) -> Result<String, DiffError> { todo!() }
+    pub fn keep_result(&self, session: &SessionId, call: &CallId, text: &str) -> Result<ContentHash> {
+        let hash = self.blobs.put(text.as_bytes(), Durability::Process)?;
+        let (blob, path) = (self.blobs.path(&hash), self.results(session)?.join(format!("{call}.txt")));
+        match fs::hard_link(&blob, &path) {
+            // A call that is carried out again after a crash says the same or says it anew.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => fs::write(&path, text).map_err(at(&path))?,
+            Err(_) => fs::copy(&blob, &path).map(drop).map_err(at(&path))?,
+            Ok(()) => {}
+        }
+        Ok(hash)
+    }
+
+    /// Returns what a commit of `changes` would do, as unified text that is harmless on a terminal.
+    pub fn diff_staged(&self, stage: &Stage, changes: &ChangeSet) -> std::result::Result<String, DiffError> {
+        unified(changes, &mut |hash, path| match path {
+            Some(path) => {
+                let base = self.base(&changes.mount).ok_or_else(|| CommitError::NoMount(changes.mount.clone()))?;
+                Ok(Box::new(base.read(path)?))
+            }
+            None => Ok(Box::new(stage.content(hash)?)),
+        })
+    }
+
+    /// Returns what a change set did, as unified text that is harmless on a terminal.
+    pub fn diff(&self, changes: &ChangeSet) -> std::result::Result<String, DiffError> {
+        unified(changes, &mut |hash, _| Ok(self.content(hash)?))
+    }
+
+    pub(crate) fn mounted(&self, name: &str) -> std::result::Result<&Mounted, CommitError> {
+        self.mounts.get(name).ok_or_else(|| CommitError::NoMount(name.to_owned()))
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// Waits until nobody else commits.
+    pub(crate) fn lock_commits(&self) -> std::result::Result<fs::File, CommitError> {
+        let path = self.state.journal();
+        self.state.lock_commits().map_err(|source| CommitError::Io { path, source })
+    }
+}
+
+fn lock(state: &State) -> Result<fs::File> {
+    state.lock_commits().map_err(at(&state.journal()))
+}
+
+fn mounted(mounts: &[Mount]) -> Result<BTreeMap<String, Mounted>> {
+    let mut opened = BTreeMap::new();
+    for Mount { name, host } in mounts {
+        let base = Base::open(host).map_err(|source| WorkspaceError::Mount { mount: name.clone(), source })?;
+        let mounted = Mounted { base, place: place(host)? };
+        if opened.insert(name.clone(), mounted).is_some() {
+            return Err(WorkspaceError::MountedTwice(name.clone()));
+        }
+    }
+    Ok(opened)
+}
+
+fn place(host: &Path) -> Result<String> {
+    let found = fs::metadata(host).map_err(at(host))?;
+    // Not every file system knows it.
+    let created = found.created().ok().and_then(|created| created.duration_since(UNIX_EPOCH).ok());
+    Ok(format!("{}:{}", found.ino(), created.map_or(0, |since| since.as_nanos())))
 }
