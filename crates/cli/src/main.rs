@@ -1,1 +1,67 @@
-fn main() {}
+//! Layer: the outermost. Verb: ASSEMBLES.
+//!
+//! Wires the layers together and speaks to the terminal. It asks every layer; only people and scripts ask it. Boot mints
+//! the one root grant. `exit.rs` and `translate.rs` are the one place where errors become words and exit codes.
+//!
+//! Deliberately absent: decisions, loops and effects of its own. A tool called from here takes the same way as a model's.
+
+#![warn(clippy::unwrap_used)]
+
+mod approve;
+mod args;
+mod boot;
+mod commands;
+mod exit;
+mod interrupt;
+mod place;
+mod progress;
+mod translate;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Changes, Cli, Command, Session, Tool};
+use crate::exit::{Exit, Failure};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return report(Err(Failure::internal(format!("the runtime cannot start: {error}")))),
+    };
+    let result = runtime.block_on(dispatch(cli));
+    // What still blocks (a question nobody answers) must not keep the process alive.
+    runtime.shutdown_background();
+    report(result)
+}
+
+fn report(result: Result<Exit, Failure>) -> ExitCode {
+    match result {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            eprintln!("{failure}");
+            failure.exit.into()
+        }
+    }
+}
+
+async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
+    let place = &cli.place;
+    match cli.command {
+        Command::Run(run) => commands::run::run(place, run).await,
+        Command::Resume(resume) => commands::run::resume(place, resume).await,
+        Command::Tool(Tool::List) => commands::tool::list(place).await,
+        Command::Tool(Tool::Show { name }) => commands::tool::show(place, &name).await,
+        Command::Tool(Tool::Call { name, input, headless }) => {
+            commands::tool::call(place, &name, &input, headless).await
+        }
+        Command::Session(Session::List) => commands::session::list(place),
+        Command::Session(Session::Show { id, output }) => commands::session::show(place, &id, output),
+        Command::Changes(Changes::List) => commands::changes::list(place),
+        Command::Changes(Changes::Diff { id }) => commands::changes::diff(place, &id),
+        Command::Changes(Changes::Undo { id }) => commands::changes::undo(place, &id),
+        Command::Doctor => commands::doctor::doctor(place).await,
+        Command::Demo => commands::demo::demo().await,
+    }
+}

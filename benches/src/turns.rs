@@ -1,0 +1,60 @@
+//! (c) Sessions of 1, 20, 100 and 1,000 turns, each a reply with one call, with the journal on: what a turn costs.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use protocol::{CallId, TurnId, TurnOutcome};
+use providers::{Delta, ScriptedModel};
+use query::Driver;
+use tokio_util::sync::CancellationToken;
+use workspace::SessionView;
+
+use crate::setup::{Setup, random};
+use crate::table::{Row, micros};
+
+const SCRIPT: &str = r#"
+[[reply]]
+text = "Again."
+repeat = true
+[[reply.call]]
+tool = "read"
+arguments = { path = "small.txt" }
+"#;
+
+pub(crate) async fn measure() -> Result<Vec<Row>> {
+    // On a worker, as sessions run.
+    tokio::spawn(sessions()).await?
+}
+
+async fn sessions() -> Result<Vec<Row>> {
+    let setup = Setup::new()?;
+    std::fs::write(setup.folder.path().join("small.txt"), "one line of a small file\n".repeat(160))?;
+    session(&setup, 20).await?;
+    let mut rows = Vec::new();
+    for turns in [1_u32, 20, 100, 1_000] {
+        let each = session(&setup, turns).await? / turns;
+        let what = format!("(c) a turn in a session of {turns}");
+        rows.push(Row::against(what, micros(each), "2 ms", each <= Duration::from_millis(2)));
+    }
+    Ok(rows)
+}
+
+/// Returns how long a session of `turns` model calls takes.
+async fn session(setup: &Setup, turns: u32) -> Result<Duration> {
+    let call_ids = Arc::new(|| CallId::from_random(random()));
+    let driver = Driver {
+        model: Arc::new(ScriptedModel::parse(SCRIPT, call_ids)?),
+        tools: &setup.tools,
+        workspace: &setup.workspace,
+        session: &setup.session()?,
+        max_turns: turns,
+        cancel: CancellationToken::new(),
+    };
+    let started = Instant::now();
+    let turn = TurnId::from_random(random());
+    let turned = driver.run(turn, "read", SessionView::default(), &mut |_: Delta| {}).await?;
+    let took = started.elapsed();
+    ensure!(turned.outcome == TurnOutcome::MaxTurns { limit: turns }, "the session ended with {:?}", turned.outcome);
+    Ok(took)
+}

@@ -1,0 +1,143 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// An agent runtime whose execution can be trusted.
+///
+/// The model proposes; the runtime decides, contains, records and can undo.
+#[derive(Debug, Parser)]
+#[command(name = "boxagnts", version, after_help = EXIT_CODES, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Exit codes are part of the interface: scripts may rely on them.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    internal error
+  2    bad usage or configuration
+  3    stopped by a limit
+  4    refused by policy
+  5    the model provider failed
+  6    conflict: a file had changed, nothing was overwritten
+  130  cancelled";
+
+/// Where the command works.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Place {
+    /// The workspace [default: the nearest folder above with .boxagnts, boxagnts.toml or .git, else this one]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) workspace: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Let a model work on a task
+    Run(Run),
+    /// Go on with a session that was cut short [default: the latest unfinished one]
+    Resume(Resume),
+    /// The tools: list them, show one, call one
+    #[command(subcommand)]
+    Tool(Tool),
+    /// The sessions of this workspace
+    #[command(subcommand)]
+    Session(Session),
+    /// What was changed, and how to take it back
+    #[command(subcommand)]
+    Changes(Changes),
+    /// Check this machine and this workspace
+    Doctor,
+    /// Show the runtime at work on a sample repository; needs no model
+    Demo,
+}
+
+/// How a session is driven.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Driving {
+    /// PROVIDER/NAME, for example openai/gpt-5.2, anthropic/claude-sonnet-5, or script/FILE for a scripted model
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: Option<String>,
+    /// Model calls that a turn may make at most
+    #[arg(long, value_name = "N")]
+    pub(crate) max_turns: Option<u32>,
+    /// Never ask: what would ask is denied
+    #[arg(long)]
+    pub(crate) headless: bool,
+    /// What is printed on stdout
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// The answer; progress goes to stderr
+    Text,
+    /// One journal event per line, and nothing else
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    pub(crate) driving: Driving,
+    /// Go on in this session instead of a new one
+    #[arg(long, value_name = "ID")]
+    pub(crate) session: Option<String>,
+    /// What to do; `-` reads it from stdin
+    pub(crate) task: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Resume {
+    #[command(flatten)]
+    pub(crate) driving: Driving,
+    pub(crate) id: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tool {
+    /// Name, level and purpose of every tool
+    List,
+    /// One tool whole: what it asks for and what it takes
+    Show { name: String },
+    /// Call a tool, through the same decision, sandbox and journal as a model's call
+    Call {
+        name: String,
+        /// The arguments, a JSON object; `-` reads it from stdin
+        #[arg(long, value_name = "JSON", default_value = "{}")]
+        input: String,
+        /// Never ask: what would ask is denied
+        #[arg(long)]
+        headless: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Session {
+    /// The latest first
+    List,
+    /// What happened, replayed from the journal
+    Show {
+        /// The session, or the beginning of its identifier
+        id: String,
+        /// Print the journal's events, one JSON object a line
+        #[arg(long, value_enum, default_value_t = Output::Text)]
+        output: Output,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Changes {
+    /// Every change set, the latest first
+    List,
+    /// What a change set changed
+    Diff { id: String },
+    /// Take a change set back; a file that has changed since is reported, never overwritten
+    Undo { id: String },
+}

@@ -1,0 +1,117 @@
+//! Boot: from a place and a configuration to a runtime. The one root grant is minted here.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use policy::{Access, Grant, GrantSpec, Judge, ToolScope};
+use providers::ProviderSpec;
+use rand::Rng as _;
+use sandbox::{Sandbox, SandboxOptions};
+use tools::{Approver, Package, Registry, Tools, ToolsOptions};
+use workspace::{Config, ConfigError, Mount, Workspace};
+
+use crate::args::Place;
+use crate::exit::Failure;
+use crate::place;
+
+/// The workspace, as guests name it.
+pub(crate) const WORK: &str = "/work";
+
+/// The session's whole outputs, as guests name them.
+const RESULTS: &str = "/results";
+
+/// Calls that run in the sandbox at the same time: enough for the parallel reads of one reply, little enough that the
+/// pool is small.
+const MAX_CONCURRENT_CALLS: u32 = 16;
+
+pub(crate) type Settings = Config<ProviderSpec>;
+
+/// Where the runtime works and how it is configured.
+pub(crate) struct Site {
+    pub(crate) root: PathBuf,
+    pub(crate) config: Settings,
+}
+
+impl Site {
+    /// Finds the workspace and reads its configuration.
+    pub(crate) fn find(place: &Place) -> Result<Self, Failure> {
+        let here =
+            std::env::current_dir().map_err(|error| Failure::usage(format!("there is no current folder: {error}")))?;
+        Self::at(place::workspace(place.workspace.as_deref(), &here)?)
+    }
+
+    /// Reads the configuration of the workspace at `root`.
+    pub(crate) fn at(root: PathBuf) -> Result<Self, Failure> {
+        let config = Config::load(&root).map_err(unconfigured)?;
+        Ok(Self { root, config })
+    }
+
+    /// Opens the workspace's state.
+    pub(crate) fn workspace(&self) -> Result<Arc<Workspace>, Failure> {
+        let mut mounts = vec![Mount { name: WORK.to_owned(), host: self.config.work_dir.clone() }];
+        mounts.extend(self.config.map_dirs.iter().map(|map| Mount { name: map.guest.clone(), host: map.host.clone() }));
+        let workspace = Workspace::open(&self.root, &mounts, SystemTime::now).map_err(Failure::from)?;
+        Ok(Arc::new(workspace))
+    }
+
+    /// Returns what the person's configuration grants: the mounts it names, and every tool.
+    #[expect(clippy::disallowed_methods, reason = "the one place where a root grant is minted")]
+    pub(crate) fn grant(&self) -> Grant {
+        let mut files = BTreeMap::from([(WORK.to_owned(), Access::ReadWrite), (RESULTS.to_owned(), Access::Read)]);
+        files.extend(self.config.map_dirs.iter().map(|map| (map.guest.clone(), map.access)));
+        Grant::root(GrantSpec { files, tools: ToolScope::All })
+    }
+
+    /// Starts the sandbox.
+    pub(crate) fn sandbox(&self) -> Result<Sandbox, Failure> {
+        let artifact_cache = place::artifact_cache()?;
+        self.check_cache(&artifact_cache)?;
+        let options =
+            SandboxOptions { artifact_cache, max_concurrent: MAX_CONCURRENT_CALLS, ceiling: self.config.limits };
+        Sandbox::new(options).map_err(Failure::from)
+    }
+
+    /// Refuses a cache of compiled code that a tool could write.
+    fn check_cache(&self, cache: &Path) -> Result<(), Failure> {
+        let mounts = std::iter::once(&self.config.work_dir).chain(self.config.map_dirs.iter().map(|map| &map.host));
+        let inside = |mount: &PathBuf| mount.canonicalize().is_ok_and(|mount| cache.starts_with(mount));
+        match mounts.into_iter().find(|mount| inside(mount)) {
+            None => Ok(()),
+            Some(mount) => Err(Failure::usage(format!(
+                "the cache of compiled tools, {}, lies inside {}, where tools can write",
+                cache.display(),
+                mount.display()
+            ))
+            .hint("put it elsewhere: XDG_CACHE_HOME=/path/outside boxagnts …")),
+        }
+    }
+
+    /// Assembles the tool interface.
+    pub(crate) fn tools(
+        &self,
+        workspace: Arc<Workspace>,
+        packages: Vec<Package>,
+        approver: Arc<dyn Approver>,
+    ) -> Result<Tools, Failure> {
+        let sandbox = self.sandbox()?;
+        let registry = Registry::new(sandbox.clone(), packages).map_err(Failure::internal)?;
+        let judge = Judge::new(self.config.rules.clone()).map_err(Failure::usage)?;
+        let limits = self.config.limits;
+        Ok(Tools::new(ToolsOptions { sandbox, registry, judge, workspace, limits, approver, random }))
+    }
+}
+
+/// Returns fresh random bits for identifiers.
+pub(crate) fn random() -> u64 {
+    rand::rng().next_u64()
+}
+
+fn unconfigured(error: ConfigError) -> Failure {
+    let failure = Failure::usage(&error);
+    match error {
+        ConfigError::Invalid { hint: Some(hint), .. } => failure.hint(hint),
+        _ => failure,
+    }
+}

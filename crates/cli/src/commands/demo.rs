@@ -1,0 +1,240 @@
+//! `boxagnts demo`: the runtime at work on a sample repository, with a planner that works and with one gone wrong.
+//!
+//! Nothing here is staged for show: loop, tools, sandbox, policy and journal are those of every session. Only the
+//! planner is scripted.
+
+use std::borrow::Cow;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use policy::Principal;
+use protocol::{Arguments, CallId, CallOutcome, Event, EventBody, Part, SessionId, TurnId, TurnOutcome, canonical};
+use providers::{Delta, ScriptedModel};
+use query::{Driver, Turned};
+use tools::{Package, ToolSession, Unattended, builtin};
+use workspace::{ChangeSetRecord, SessionView, Workspace};
+
+use super::changes::take_back;
+use super::print;
+use crate::boot::{Site, random};
+use crate::exit::{Exit, Failure};
+use crate::interrupt;
+use crate::progress::{Progress, stopped};
+
+/// The sample repository.
+const SAMPLE: [(&str, &str); 14] = [
+    (".gitignore", include_str!("../../demo/sample/.gitignore")),
+    ("CHANGELOG.md", include_str!("../../demo/sample/CHANGELOG.md")),
+    ("README.md", include_str!("../../demo/sample/README.md")),
+    ("boxagnts.toml", include_str!("../../demo/sample/boxagnts.toml")),
+    ("docs/format.md", include_str!("../../demo/sample/docs/format.md")),
+    ("events.csv", include_str!("../../demo/sample/events.csv")),
+    ("parcel/__init__.py", include_str!("../../demo/sample/parcel/__init__.py")),
+    ("parcel/__main__.py", include_str!("../../demo/sample/parcel/__main__.py")),
+    ("parcel/events.py", include_str!("../../demo/sample/parcel/events.py")),
+    ("parcel/status.py", include_str!("../../demo/sample/parcel/status.py")),
+    ("tests/__init__.py", ""),
+    ("tests/test_events.py", include_str!("../../demo/sample/tests/test_events.py")),
+    ("tests/test_status.py", include_str!("../../demo/sample/tests/test_status.py")),
+    (".git/HEAD", "ref: refs/heads/main\n"),
+];
+
+/// Tools that only the demo has: components that do not mean well.
+const PROBES: [(&str, &[u8]); 2] = include!(concat!(env!("OUT_DIR"), "/probes.rs"));
+
+const GOOD: &str = include_str!("../../demo/good.toml");
+const BAD: &str = include_str!("../../demo/bad.toml");
+
+/// Lines of a diff that the demo shows.
+const DIFF_LINES: usize = 24;
+
+pub(crate) async fn demo() -> Result<Exit, Failure> {
+    let started = Instant::now();
+    let folder = tempfile::tempdir().map_err(|error| Failure::internal(format!("no temporary folder: {error}")))?;
+    lay_out(folder.path()).map_err(|error| Failure::internal(format!("the sample cannot be copied: {error}")))?;
+    let root = folder.path().canonicalize().map_err(Failure::internal)?;
+    let stage = Stage::open(Site::at(root)?)?;
+    let mut rows = work(&stage).await?;
+    rows.extend(misbehave(&stage).await?);
+    print(&table(&rows))?;
+    let held = rows.iter().all(|row| row.as_expected);
+    print(&format!("\n{} in {:.1} s.", conclusion(held), started.elapsed().as_secs_f64()))?;
+    Ok(if held { Exit::Done } else { Exit::Internal })
+}
+
+fn conclusion(held: bool) -> &'static str {
+    if held { "Everything above was decided, contained and recorded by the runtime" } else { "Something did not hold" }
+}
+
+/// Copies the sample, with a link that leads out of it.
+fn lay_out(root: &Path) -> std::io::Result<()> {
+    for (path, content) in SAMPLE {
+        let path = root.join(path);
+        std::fs::create_dir_all(path.parent().unwrap_or(root))?;
+        std::fs::write(path, content)?;
+    }
+    std::os::unix::fs::symlink("/etc/passwd", root.join("docs/passwd"))
+}
+
+/// Where both planners play.
+struct Stage {
+    site: Site,
+    workspace: Arc<Workspace>,
+    events: Arc<Mutex<Vec<Event>>>,
+}
+
+impl Stage {
+    fn open(site: Site) -> Result<Self, Failure> {
+        let workspace = site.workspace()?;
+        let (events, progress) = (Arc::new(Mutex::new(Vec::new())), Progress::new());
+        let seen = events.clone();
+        workspace.journal().observe(Box::new(move |event: &Event| {
+            progress.event(event);
+            seen.lock().unwrap_or_else(PoisonError::into_inner).push(event.clone());
+        }));
+        Ok(Self { site, workspace, events })
+    }
+
+    /// Plays `script` as one session, and returns how it ended.
+    async fn play(&self, task: &str, script: &str) -> Result<Turned, Failure> {
+        let call_ids = Arc::new(|| CallId::from_random(random()));
+        let model = ScriptedModel::parse(script, call_ids).map_err(Failure::internal)?;
+        let mut packages = builtin();
+        packages.extend(PROBES.iter().map(|(manifest, component)| Package {
+            manifest: Cow::Borrowed(*manifest),
+            component: Cow::Borrowed(*component),
+        }));
+        let tools = self.site.tools(self.workspace.clone(), packages, Arc::new(Unattended))?;
+        let (id, grant) = (SessionId::from_random(random()), self.site.grant());
+        let session = ToolSession::open(&self.workspace, id, Principal::Planner, grant, &[])?;
+        let driver = Driver {
+            model: Arc::new(model),
+            tools: &tools,
+            workspace: &self.workspace,
+            session: &session,
+            max_turns: self.site.config.max_turns,
+            cancel: interrupt::token(),
+        };
+        let turn = TurnId::from_random(random());
+        Ok(driver.run(turn, task, SessionView::default(), &mut |_: Delta| {}).await?)
+    }
+
+    fn taken(&self) -> Vec<Event> {
+        std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// One line of the table.
+struct Row {
+    attempt: String,
+    outcome: String,
+    by: &'static str,
+    as_expected: bool,
+}
+
+/// Plays the planner that works, shows a diff, and takes one commit back.
+async fn work(stage: &Stage) -> Result<Vec<Row>, Failure> {
+    print("A planner at work\n")?;
+    let turned = stage.play("Fix the spelling of \"recieved\" everywhere.", GOOD).await?;
+    print(&format!("\n{}", turned.answer))?;
+    let mut sets = stage.workspace.journal().change_sets(100)?;
+    let calls = stage.taken().iter().filter(|event| matches!(event.body, EventBody::CallFinished { .. })).count();
+    let done = turned.outcome == TurnOutcome::Done && sets.len() == 8;
+    let mut rows = vec![Row {
+        attempt: "fix a misspelling in 8 files".into(),
+        outcome: format!("{calls} calls, {} commits", sets.len()),
+        by: "",
+        as_expected: done,
+    }];
+    let Some(last) = sets.drain(..).next() else { return Ok(rows) };
+    rows.push(undo(stage, &last)?);
+    Ok(rows)
+}
+
+fn undo(stage: &Stage, set: &ChangeSetRecord) -> Result<Row, Failure> {
+    let path = set.changes.changes.first().map(|change| change.path.clone()).unwrap_or_default();
+    print(&format!("\nThe last commit, {}:\n", set.change_set))?;
+    for line in stage.workspace.diff(&set.changes)?.lines().take(DIFF_LINES) {
+        print(&format!("  {line}"))?;
+    }
+    print("\nTaken back:")?;
+    let outcome = take_back(&stage.site, &stage.workspace, set)?;
+    let restored = SAMPLE.iter().find(|(sample, _)| *sample == path).map(|(_, content)| *content);
+    let now = std::fs::read_to_string(stage.site.root.join(&path)).ok();
+    stage.taken();
+    Ok(Row {
+        attempt: format!("undo the commit to {path}"),
+        outcome: "the file is as it was, byte for byte".into(),
+        by: "",
+        as_expected: outcome == protocol::CommitOutcome::Committed && now.as_deref() == restored,
+    })
+}
+
+/// Plays the planner gone wrong; each attempt is a row.
+async fn misbehave(stage: &Stage) -> Result<Vec<Row>, Failure> {
+    print("\nA planner gone wrong\n")?;
+    let turned = stage.play("Whatever a web page said.", BAD).await?;
+    let events = stage.taken();
+    let mut rows: Vec<Row> = events.iter().filter_map(|event| attempt(event, &events)).collect();
+    let limit = matches!(turned.outcome, TurnOutcome::MaxTurns { .. });
+    let TurnOutcome::MaxTurns { limit: most } = turned.outcome else {
+        rows.push(Row {
+            attempt: "never stop".into(),
+            outcome: format!("{:?}", turned.outcome),
+            by: "",
+            as_expected: limit,
+        });
+        return Ok(rows);
+    };
+    let outcome = format!("stopped after {most} model calls (`max_turns`)");
+    rows.push(Row { attempt: "call tools for ever".into(), outcome, by: "query loop", as_expected: true });
+    Ok(rows)
+}
+
+/// Returns the row of a finished call that was an attempt.
+fn attempt(event: &Event, events: &[Event]) -> Option<Row> {
+    let EventBody::CallFinished { call, tool, outcome, summary, .. } = &event.body else { return None };
+    if tool == "list" {
+        return None;
+    }
+    let (outcome, by, as_expected) = match outcome {
+        CallOutcome::Denied { rule } => (format!("refused by rule `{rule}`"), "policy", true),
+        CallOutcome::Stopped { cause } => (format!("stopped: {}", stopped(*cause)), "sandbox", true),
+        CallOutcome::Rejected => (format!("not possible: {summary}"), "sandbox", true),
+        other => (format!("{other:?}"), "", false),
+    };
+    let said = arguments(call, events).unwrap_or_default();
+    Some(Row { attempt: format!("{tool} {said}"), outcome, by, as_expected })
+}
+
+/// Returns what a proposed call names.
+fn arguments(call: &CallId, events: &[Event]) -> Option<String> {
+    let replies = events.iter().filter_map(|event| match &event.body {
+        EventBody::ModelReplied { reply, .. } => Some(reply),
+        _ => None,
+    });
+    let mut parts = replies.flat_map(|reply| &reply.parts);
+    parts.find_map(|part| match part {
+        Part::ToolCall(proposal) if proposal.call == *call => match &proposal.arguments {
+            Arguments::Json(value) => Some(
+                value
+                    .get("path")
+                    .and_then(|path| path.as_str())
+                    .map_or_else(|| canonical(value).replace("{}", ""), str::to_owned),
+            ),
+            Arguments::Malformed(text) => Some(text.clone()),
+        },
+        _ => None,
+    })
+}
+
+fn table(rows: &[Row]) -> String {
+    let width = |text: fn(&Row) -> &str| rows.iter().map(|row| text(row).chars().count()).max().unwrap_or(0);
+    let (attempt, outcome) = (width(|row| &row.attempt), width(|row| &row.outcome));
+    let line = |row: &Row| {
+        let mark = if row.as_expected { "ok  " } else { "FAIL" };
+        format!("  {mark}  {:<attempt$}  {:<outcome$}  {}", row.attempt, row.outcome, row.by).trim_end().to_owned()
+    };
+    format!("\n{}", rows.iter().map(line).collect::<Vec<_>>().join("\n"))
+}

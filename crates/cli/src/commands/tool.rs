@@ -1,0 +1,97 @@
+//! `boxagnts tool`: the same way to an effect as a model's call, taken by hand.
+
+use std::sync::Arc;
+
+use policy::{Grant, Principal};
+use protocol::{Arguments, CallId, CallOutcome, EventBody, SessionId, ToolCall};
+use tools::{FileAccess, ToolSession, Tools, Unattended, builtin};
+use workspace::{Durability, Workspace, block_for_terminal, for_terminal};
+
+use super::{argument_or_stdin, print};
+use crate::approve::approver;
+use crate::args::Place;
+use crate::boot::{Site, random};
+use crate::exit::{Exit, Failure};
+use crate::interrupt;
+use crate::progress::{Progress, finished};
+use crate::translate::call_exit;
+
+pub(crate) async fn list(place: &Place) -> Result<Exit, Failure> {
+    let (tools, grant) = assemble(place)?;
+    for definition in tools.registry().definitions(&grant).await? {
+        let level = tools.registry().manifest(&definition.name).map(|manifest| manifest.level.to_string());
+        let purpose = definition.description.lines().next().unwrap_or_default();
+        print(&format!("{:<8} {:<10} {}", definition.name, level.unwrap_or_default(), for_terminal(purpose)))?;
+    }
+    Ok(Exit::Done)
+}
+
+pub(crate) async fn show(place: &Place, name: &str) -> Result<Exit, Failure> {
+    let (tools, _) = assemble(place)?;
+    let Some(tool) = tools.registry().tool(name).await? else { return Err(unknown(&tools, name)) };
+    let files = match tool.manifest.capabilities.files {
+        FileAccess::None => "none",
+        FileAccess::Read => "read",
+        FileAccess::ReadWrite => "read and write, staged",
+    };
+    let schema = serde_json::to_string_pretty(&tool.definition.input_schema).expect("a schema is plain data");
+    print(&format!(
+        "{} {}\nlevel: {}\nfiles: {files}\n\n{}\n\narguments:\n{}",
+        tool.manifest.name,
+        for_terminal(&tool.manifest.version),
+        tool.manifest.level,
+        block_for_terminal(&tool.definition.description),
+        block_for_terminal(&schema)
+    ))?;
+    Ok(Exit::Done)
+}
+
+fn assemble(place: &Place) -> Result<(Tools, Grant), Failure> {
+    let site = Site::find(place)?;
+    let tools = site.tools(site.workspace()?, builtin(), Arc::new(Unattended))?;
+    Ok((tools, site.grant()))
+}
+
+pub(crate) async fn call(place: &Place, name: &str, input: &str, headless: bool) -> Result<Exit, Failure> {
+    let arguments = protocol::parse(&argument_or_stdin(input)?).map_err(|error| {
+        Failure::usage(format!("--input: {error}")).hint(format!(
+            "give a JSON object, for example: boxagnts tool call {name} --input '{{\"path\":\"README.md\"}}'"
+        ))
+    })?;
+    let site = Site::find(place)?;
+    let workspace = site.workspace()?;
+    let progress = Arc::new(Progress::new());
+    let tools = site.tools(workspace.clone(), builtin(), approver(headless, &progress))?;
+    if tools.registry().manifest(name).is_none() {
+        return Err(unknown(&tools, name));
+    }
+    let session = open(&workspace, site.grant())?;
+    let call = CallId::from_random(random());
+    let proposal =
+        ToolCall { wire_id: call.to_string(), call, tool: name.into(), arguments: Arguments::Json(arguments) };
+    progress.now(name);
+    let done = tools.call(&session, &proposal, &interrupt::token()).await?;
+    progress.clear();
+    let text = block_for_terminal(&done.result.text);
+    match done.outcome {
+        CallOutcome::Succeeded => print(text.trim_end())?,
+        _ => {
+            eprintln!("{}\n{}", finished(name, &done.outcome, &done.summary, &done.usage).trim_start(), text.trim_end())
+        }
+    }
+    Ok(call_exit(&done.outcome))
+}
+
+/// Opens a session of its own for calls that a person makes.
+pub(crate) fn open(workspace: &Workspace, grant: Grant) -> Result<ToolSession, Failure> {
+    let id = SessionId::from_random(random());
+    let opened = EventBody::SessionOpened { principal: Principal::User.to_string(), model: String::new() };
+    workspace.journal().append(&id, &[opened], Durability::Process)?;
+    Ok(ToolSession::open(workspace, id, Principal::User, grant, &[])?)
+}
+
+fn unknown(tools: &Tools, name: &str) -> Failure {
+    let names: Vec<_> = tools.registry().names().collect();
+    Failure::usage(format!("there is no tool `{}`", for_terminal(name)))
+        .hint(format!("the tools are: {}", names.join(", ")))
+}

@@ -1,0 +1,56 @@
+//! Where the runtime works: the workspace's root, and the folders outside every mount.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use crate::exit::Failure;
+
+/// What marks the root of a workspace.
+const MARKS: [&str; 3] = [".boxagnts", "boxagnts.toml", ".git"];
+
+/// Returns the workspace that `--workspace` names, else the nearest marked folder above `here`, else `here`.
+pub(crate) fn workspace(named: Option<&Path>, here: &Path) -> Result<PathBuf, Failure> {
+    let chosen = match named {
+        Some(path) => path,
+        None => here.ancestors().find(|folder| MARKS.iter().any(|mark| folder.join(mark).exists())).unwrap_or(here),
+    };
+    let root = chosen.canonicalize().map_err(|error| {
+        Failure::usage(format!("the workspace {} cannot be opened: {error}", chosen.display()))
+            .hint("name an existing folder: boxagnts --workspace DIR …")
+    })?;
+    if root.is_dir() { Ok(root) } else { Err(Failure::usage(format!("{} is not a folder", root.display()))) }
+}
+
+/// Returns the folder of compiled tools: `$XDG_CACHE_HOME/boxagnts/artifacts` (XDG Base Directory Specification).
+pub(crate) fn artifact_cache() -> Result<PathBuf, Failure> {
+    let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
+    cache.map(|cache| cache.join("boxagnts/artifacts")).ok_or_else(|| {
+        Failure::usage("there is no folder for compiled tools: neither XDG_CACHE_HOME nor HOME is set")
+            .hint("set one: XDG_CACHE_HOME=/path/to/cache boxagnts …")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_mark_above_is_the_workspace() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let deep = root.join("a/b");
+        std::fs::create_dir_all(&deep).unwrap();
+        assert_eq!(workspace(None, &deep).unwrap(), deep);
+        std::fs::create_dir(root.join("a/.git")).unwrap();
+        assert_eq!(workspace(None, &deep).unwrap(), root.join("a"));
+        assert_eq!(workspace(Some(&root), &deep).unwrap(), root);
+    }
+
+    #[test]
+    fn a_workspace_that_is_not_there_says_what_to_type() {
+        let failure = workspace(Some(Path::new("/nowhere/at/all")), Path::new("/")).unwrap_err();
+        assert_eq!(failure.exit, crate::exit::Exit::Usage);
+        assert!(failure.to_string().contains("hint: name an existing folder"));
+    }
+}

@@ -1,0 +1,162 @@
+//! From the libraries' errors to exits, messages and hints.
+
+use protocol::{CallOutcome, CommitOutcome, ModelFailure, ModelFailureKind, TurnOutcome};
+use providers::ProviderError;
+use query::QueryError;
+use sandbox::SandboxError;
+use tools::{RegistryError, ToolsError};
+use workspace::{CommitError, DiffError, JournalError, LeaseError, LookupError, WorkspaceError};
+
+use crate::exit::{Exit, Failure};
+
+macro_rules! internal {
+    ($($error:ty),*) => {
+        $(impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self::internal(error)
+            }
+        })*
+    };
+}
+
+internal!(JournalError, SandboxError, RegistryError, DiffError, QueryError);
+
+impl From<ToolsError> for Failure {
+    fn from(error: ToolsError) -> Self {
+        match error {
+            ToolsError::Commit(error) => error.into(),
+            error => Self::internal(error),
+        }
+    }
+}
+
+impl From<WorkspaceError> for Failure {
+    fn from(error: WorkspaceError) -> Self {
+        match &error {
+            WorkspaceError::NotOurs { path, .. } => {
+                let hint = format!("move {} away, and the runtime makes its own", path.display());
+                Self::usage(&error).hint(hint)
+            }
+            _ => Self::internal(error),
+        }
+    }
+}
+
+impl From<ProviderError> for Failure {
+    fn from(error: ProviderError) -> Self {
+        let hint = error.hint();
+        let failure = Self::usage(error);
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
+impl From<LeaseError> for Failure {
+    fn from(error: LeaseError) -> Self {
+        match &error {
+            LeaseError::Held(_) => Self::usage(error).hint("wait until the other process ends, or start a new session"),
+            LeaseError::Io { .. } => Self::internal(error),
+        }
+    }
+}
+
+impl From<CommitError> for Failure {
+    fn from(error: CommitError) -> Self {
+        match &error {
+            CommitError::Unknown(_) | CommitError::AlreadyUndone { .. } | CommitError::NotCommitted(_) => {
+                Self::usage(error).hint("see what there is: boxagnts changes list")
+            }
+            CommitError::Unsettled { .. } => {
+                Self::new(Exit::Conflict, error).hint("look at the files it names, then run any boxagnts command again")
+            }
+            _ => Self::internal(error),
+        }
+    }
+}
+
+/// Returns the failure of a lookup, with the command that lists what there is.
+pub(crate) fn lookup(error: LookupError, list: &str) -> Failure {
+    match error {
+        LookupError::Journal(error) => error.into(),
+        error => Failure::usage(error).hint(format!("see what there is: {list}")),
+    }
+}
+
+/// Returns the exit of a turn.
+pub(crate) fn turn_exit(outcome: &TurnOutcome) -> Exit {
+    match outcome {
+        TurnOutcome::Done => Exit::Done,
+        TurnOutcome::MaxTurns { .. } | TurnOutcome::MaxTokens => Exit::Limit,
+        TurnOutcome::Refused { .. } => Exit::Refused,
+        TurnOutcome::Cancelled => Exit::Cancelled,
+        TurnOutcome::ProviderFailed { .. } => Exit::Provider,
+    }
+}
+
+/// Returns the exit of a call that a person made.
+pub(crate) fn call_exit(outcome: &CallOutcome) -> Exit {
+    match outcome {
+        CallOutcome::Succeeded => Exit::Done,
+        CallOutcome::Rejected | CallOutcome::Invalid => Exit::Usage,
+        CallOutcome::Denied { .. } => Exit::Refused,
+        CallOutcome::Conflicted => Exit::Conflict,
+        CallOutcome::Stopped { .. } => Exit::Limit,
+        CallOutcome::Failed => Exit::Internal,
+        CallOutcome::Cancelled => Exit::Cancelled,
+    }
+}
+
+/// Returns the failure that a turn ended with, `None` when it was done.
+pub(crate) fn turn_failure(outcome: &TurnOutcome, session: &str) -> Option<Failure> {
+    let again = format!("boxagnts resume {session}");
+    let failure = |message: String, hint: String| Some(Failure::new(turn_exit(outcome), message).hint(hint));
+    match outcome {
+        TurnOutcome::Done => None,
+        TurnOutcome::MaxTurns { limit } => failure(
+            format!("stopped after {limit} model calls, the most that a turn may make"),
+            format!("go on with a higher cap: {again} --max-turns {}", limit.saturating_mul(2)),
+        ),
+        TurnOutcome::MaxTokens => {
+            failure("the model's output limit cut its reply off".into(), format!("let it try again: {again}"))
+        }
+        TurnOutcome::Refused { rule, denials } => failure(
+            format!("stopped after {denials} refused calls in a row, the last by rule `{rule}`"),
+            format!("see what was refused: boxagnts session show {session}"),
+        ),
+        TurnOutcome::Cancelled => failure("cancelled".into(), format!("go on where it stopped: {again}")),
+        TurnOutcome::ProviderFailed { failure: why } => failure(provider_message(why), provider_hint(why, &again)),
+    }
+}
+
+fn provider_message(failure: &ModelFailure) -> String {
+    format!("the model provider failed: {}", failure.message)
+}
+
+fn provider_hint(failure: &ModelFailure, again: &str) -> String {
+    match (failure.kind, failure.retry_after_ms) {
+        (ModelFailureKind::Authentication, _) => format!("check the provider's key, then go on: {again}"),
+        (_, Some(wait)) => format!("the provider asks to wait {} s; then go on: {again}", wait.div_ceil(1000)),
+        _ => format!("nothing is lost; go on with: {again}"),
+    }
+}
+
+/// Returns the failure that a commit ended with, `None` when it was made.
+pub(crate) fn commit_failure(outcome: &CommitOutcome) -> Option<Failure> {
+    match outcome {
+        CommitOutcome::Committed => None,
+        CommitOutcome::Conflicted { conflicts } => {
+            let paths: Vec<_> =
+                conflicts.iter().map(|conflict| format!("  {}", workspace::for_terminal(&conflict.path))).collect();
+            let message = format!("changed since, so nothing was taken back:\n{}", paths.join("\n"));
+            Some(
+                Failure::new(Exit::Conflict, message)
+                    .hint("compare with `boxagnts changes diff ID`, then change the files by hand"),
+            )
+        }
+        CommitOutcome::RolledBack { reason } => {
+            Some(Failure::internal(format!("it could not be carried out and was rolled back: {reason}")))
+        }
+    }
+}
