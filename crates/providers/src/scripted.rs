@@ -222,3 +222,125 @@ fn delta(part: &Part) -> Option<Delta> {
         Part::ToolResult(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use protocol::{CallId, ToolResult};
+    use serde_json::json;
+
+    use super::*;
+
+    const SCRIPT: &str = r#"
+        [[reply]]
+        reasoning = "Hm."
+        text = "I look."
+        usage = { input_tokens = 10, output_tokens = 3 }
+        [[reply.call]]
+        tool = "read"
+        arguments = { path = "README.md", lines = [1, 2] }
+        [[reply.call]]
+        tool = "read"
+        malformed = '{"path": '
+
+        [[reply]]
+        failure = { kind = "rate_limited", message = "slow down", retry_after_ms = 20 }
+
+        [[reply]]
+        expect = "Quick start"
+        text = "Done."
+        delay_ms = 60_000
+    "#;
+
+    fn script(text: &str) -> Result<ScriptedModel, ScriptError> {
+        ScriptedModel::parse(text, Arc::new(|| CallId::from_random(7)))
+    }
+
+    async fn ask(model: &ScriptedModel, messages: &[Message]) -> Result<ModelReply, ModelFailure> {
+        let request = ModelRequest { system: "", messages, tools: &[], max_output_tokens: 1 };
+        model.reply(request, &mut |_| {}).await
+    }
+
+    fn said(role: Role, parts: Vec<Part>) -> Message {
+        Message { role, parts }
+    }
+
+    fn result(text: &str) -> Message {
+        let call = CallId::from_random(7);
+        let result = ToolResult { call, wire_id: "x".into(), text: text.into(), is_error: false };
+        said(Role::Tool, vec![Part::ToolResult(result)])
+    }
+
+    fn first_reply() -> ModelReply {
+        let call = |wire_id: &str, arguments| {
+            let call = CallId::from_random(7);
+            Part::ToolCall(ToolCall { call, wire_id: wire_id.into(), tool: "read".into(), arguments })
+        };
+        let parts = vec![
+            Part::Reasoning { text: "Hm.".into(), signature: None },
+            Part::Text { text: "I look.".into() },
+            call("script_0_0", Arguments::Json(json!({ "path": "README.md", "lines": [1, 2] }))),
+            call("script_0_1", Arguments::Malformed("{\"path\": ".into())),
+        ];
+        let usage = TokenUsage { input_tokens: Some(10), output_tokens: Some(3), cached_tokens: None };
+        ModelReply { parts, usage, stop: StopReason::ToolCalls }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_script_plays_in_order() {
+        let model = script(SCRIPT).unwrap();
+        let mut messages = vec![said(Role::User, vec![])];
+        assert_eq!(ask(&model, &messages).await.unwrap(), first_reply());
+        messages.push(said(Role::Assistant, first_reply().parts));
+        messages.push(result("# Quick start"));
+        let failure =
+            ModelFailure { kind: ModelFailureKind::RateLimited, message: "slow down".into(), retry_after_ms: Some(20) };
+        assert_eq!(ask(&model, &messages).await, Err(failure));
+        let started = tokio::time::Instant::now();
+        assert_eq!(ask(&model, &messages).await.unwrap().text(), "Done.");
+        assert_eq!(started.elapsed(), Duration::from_mins(1));
+        messages.push(said(Role::Assistant, vec![]));
+        let ended = ask(&model, &messages).await.unwrap_err();
+        assert_eq!(
+            (ended.kind, ended.message.as_str()),
+            (ModelFailureKind::ScriptEnded, "the script has no reply number 3")
+        );
+    }
+
+    #[tokio::test]
+    async fn another_process_goes_on_at_the_same_place() {
+        let (first, second) = ("[[reply]]\ntext = \"one\"\n", "[[reply]]\ntext = \"two\"\n");
+        let messages = [said(Role::User, vec![]), said(Role::Assistant, vec![]), said(Role::User, vec![])];
+        let resumed = script(&format!("{first}{second}")).unwrap();
+        assert_eq!(ask(&resumed, &messages).await.unwrap().text(), "two");
+        assert_eq!(ask(&resumed, &messages[..1]).await.unwrap().text(), "one");
+    }
+
+    #[tokio::test]
+    async fn an_unmet_expectation_says_what_was_there() {
+        let model = script("[[reply]]\nexpect = \"yes\"").unwrap();
+        let failure = ask(&model, &[result("yes"), result("no")]).await.unwrap_err();
+        let message = "the script expects a message with `yes`, but the last one says: no";
+        assert_eq!((failure.kind, failure.message.as_str()), (ModelFailureKind::Protocol, message));
+    }
+
+    #[tokio::test]
+    async fn the_last_reply_can_repeat() {
+        let model = script("[[reply]]\ntext = \"one\"\n[[reply]]\ntext = \"again\"\nrepeat = true").unwrap();
+        let many = vec![said(Role::Assistant, vec![]); 1000];
+        assert_eq!(ask(&model, &many).await.unwrap().text(), "again");
+        assert_eq!(ask(&model, &many[..1]).await.unwrap().text(), "again");
+    }
+
+    #[test]
+    fn scripts_that_make_no_sense_are_refused() {
+        let told = |text: &str| script(text).err().unwrap().to_string();
+        assert_eq!(told("[[reply]]\nrepeat = true\n[[reply]]"), "reply 1: only the last reply can repeat");
+        let failure = "failure = { kind = \"timeout\", message = \"m\" }";
+        assert_eq!(told(&format!("[[reply]]\ntext = \"x\"\n{failure}")), "reply 1: a failure stands alone");
+        let both = "[[reply]]\n[[reply.call]]\ntool = \"read\"\narguments = {}\nmalformed = \"x\"";
+        assert_eq!(told(both), "reply 1: a call has either `arguments` or `malformed`");
+        assert!(told("[[reply]]\ntxet = \"x\"").contains("unknown field `txet`"));
+    }
+}

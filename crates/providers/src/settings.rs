@@ -128,11 +128,12 @@ pub fn resolve(
 /// A [`ProviderError`] when the base URL cannot carry the API's path or TLS cannot be set up.
 pub fn connect(settings: ProviderSettings, model: &str, call_ids: CallIds) -> Result<Arc<dyn Model>, ProviderError> {
     let wire = wire(&settings);
+    let endpoint = endpoint(&settings, wire.path())?;
     Ok(Arc::new(Remote {
         name: format!("{}/{model}", settings.name),
         model: model.to_owned(),
-        endpoint: endpoint(&settings, wire.path())?,
-        client: client(settings.timeouts)?,
+        client: client(&endpoint, settings.timeouts)?,
+        endpoint,
         wire,
         key: settings.api_key,
         timeouts: settings.timeouts,
@@ -267,4 +268,125 @@ fn base_url(provider: &str, vendor: Option<&Vendor>, own: Option<&str>) -> Resul
     let text = own.or(vendor.map(|vendor| vendor.base_url));
     let text = text.ok_or_else(|| ProviderError::MissingBaseUrl { provider: provider.to_owned() })?;
     Url::parse(text.trim()).map_err(|error| invalid_base_url(provider, error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns provider, API, base URL, whether a key goes along, and model; or what a person reads.
+    fn resolved(spec: Option<&str>, file: &str, env: &[(&str, &str)]) -> Result<String, String> {
+        let providers = toml::from_str(file).unwrap();
+        let env = |name: &str| env.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        match resolve(spec, &providers, &env) {
+            Ok((settings, model)) => {
+                let ProviderSettings { name, api, base_url, api_key, .. } = settings;
+                Ok(format!("{name} {api:?} {base_url} {} {model}", api_key.is_some()))
+            }
+            Err(error) => Err(format!("{error}; {}", error.hint().unwrap_or_default())),
+        }
+    }
+
+    fn ok(spec: &str, file: &str, env: &[(&str, &str)]) -> String {
+        resolved(Some(spec).filter(|spec| !spec.is_empty()), file, env).unwrap()
+    }
+
+    fn err(spec: &str, file: &str, env: &[(&str, &str)]) -> String {
+        resolved(Some(spec).filter(|spec| !spec.is_empty()), file, env).unwrap_err()
+    }
+
+    #[test]
+    fn a_named_model_goes_to_its_vendor() {
+        let keys = [("OPENAI_API_KEY", "k"), ("OPENROUTER_API_KEY", "k")];
+        assert_eq!(ok("openai/gpt-6", "", &keys), "openai Responses https://api.openai.com/v1 true gpt-6");
+        let routed = ok("openrouter/anthropic/claude-x", "", &keys);
+        assert_eq!(routed, "openrouter Chat https://openrouter.ai/api/v1 true anthropic/claude-x");
+        assert_eq!(ok("ollama/qwen:4b", "", &[]), "ollama Chat http://127.0.0.1:11434/v1 false qwen:4b");
+    }
+
+    #[test]
+    fn a_server_in_openais_place_speaks_chat_unless_told_otherwise() {
+        let url = [("OPENAI_BASE_URL", "http://127.0.0.1:8080/v1")];
+        assert_eq!(ok("openai/any", "", &url), "openai Chat http://127.0.0.1:8080/v1 false any");
+        let responses = "[openai]\napi = \"responses\"";
+        assert_eq!(ok("openai/any", responses, &url), "openai Responses http://127.0.0.1:8080/v1 false any");
+        let file = "[openai]\nbase_url = \"http://evil.test/v1\"";
+        assert_eq!(ok("openai/any", file, &url), "openai Chat http://127.0.0.1:8080/v1 false any");
+        let anthropic = [("ANTHROPIC_BASE_URL", "http://127.0.0.1:1"), ("ANTHROPIC_API_KEY", "k")];
+        assert_eq!(ok("anthropic/c", "", &anthropic), "anthropic Anthropic http://127.0.0.1:1/ true c");
+    }
+
+    #[test]
+    fn without_a_name_the_first_that_is_configured_is_chosen() {
+        let key = ("GEMINI_API_KEY", "k");
+        let gemini = "gemini Chat https://generativelanguage.googleapis.com/v1beta/openai true gemini-3.8-flash";
+        assert_eq!(ok("", "", &[key, ("OPENAI_API_KEY", " ")]), gemini);
+        let local = "[local]\nbase_url = \"http://127.0.0.1:8080/v1\"\nmodel = \"qwen\"";
+        assert_eq!(ok("", local, &[key]), "local Chat http://127.0.0.1:8080/v1 false qwen");
+        let keyed = "[local]\nbase_url = \"http://127.0.0.1:8080/v1\"\nmodel = \"qwen\"\napi_key_env = \"LOCAL_KEY\"";
+        assert_eq!(ok("", keyed, &[key]), gemini);
+        assert_eq!(ok("", keyed, &[("LOCAL_KEY", "k")]), "local Chat http://127.0.0.1:8080/v1 true qwen");
+    }
+
+    #[test]
+    fn errors_say_what_to_do() {
+        let no_key = "the provider `groq` needs a key, and GROQ_API_KEY is not set; export GROQ_API_KEY=YOUR_KEY";
+        assert_eq!(err("groq/x", "", &[]), no_key);
+        let unnamed = "`gpt-6` does not name a model: expected PROVIDER/MODEL; name it like `--model openai/gpt-5.6`";
+        assert_eq!(err("gpt-6", "", &[]), unnamed);
+        assert!(err("", "", &[]).contains("ANTHROPIC_API_KEY, OPENAI_API_KEY, GEMINI_API_KEY"));
+        assert!(err("mine/x", "", &[]).contains("add `[providers.mine]` with `base_url`"));
+        assert!(err("mine/x", "[mine]", &[]).contains("the provider `mine` needs `base_url`"));
+        assert!(err("", "[mine]", &[]).contains("the provider `mine` needs `base_url`"));
+        let url = [("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")];
+        assert_eq!(err("", "", &url), "no model of the provider `openai` is named; name one: `--model openai/NAME`");
+        let broken = err("groq/x", "", &[("GROQ_API_KEY", "se\ncret")]);
+        assert!(broken.contains("GROQ_API_KEY") && !broken.contains("cret"), "{broken}");
+        let url = err("openai/x", "", &[("OPENAI_BASE_URL", "//user:secret@h")]);
+        assert!(!url.contains("secret"), "{url}");
+    }
+
+    #[test]
+    fn an_unknown_setting_is_an_error() {
+        assert!(toml::from_str::<ProviderSpec>("api_key = \"sk\"").is_err());
+    }
+
+    fn endpoint_of(api: Api, base_url: &str) -> Result<String, String> {
+        let timeouts = Timeouts::default();
+        let base_url = base_url.parse().unwrap();
+        let settings = ProviderSettings { name: "x".into(), api, base_url, api_key: None, timeouts };
+        let path = wire(&settings).path();
+        endpoint(&settings, path).map(String::from).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn base_urls_are_joined_as_the_vendors_do() {
+        let joined = [
+            (Api::Chat, "https://h/v1", "https://h/v1/chat/completions"),
+            (Api::Chat, "https://h/v1/", "https://h/v1/chat/completions"),
+            (Api::Chat, "https://h", "https://h/chat/completions"),
+            (Api::Responses, "https://h/v1", "https://h/v1/responses"),
+            (Api::Anthropic, "https://h", "https://h/v1/messages"),
+            (Api::Anthropic, "https://h/v1/", "https://h/v1/messages"),
+            (Api::Anthropic, "https://h/proxy?a=b", "https://h/proxy/v1/messages?a=b"),
+        ];
+        for (api, base_url, expected) in joined {
+            assert_eq!(endpoint_of(api, base_url).as_deref(), Ok(expected));
+        }
+        for base_url in ["file:///etc/passwd", "https://user:secret@h", "data:,x"] {
+            let refused = endpoint_of(Api::Chat, base_url).unwrap_err();
+            assert!(!refused.contains("secret"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn only_openai_itself_is_spoken_to_in_its_dialect() {
+        let dialect_at = |url: &str| {
+            let (name, timeouts) = ("openai".to_owned(), Timeouts::default());
+            let base_url = url.parse().unwrap();
+            dialect(&ProviderSettings { name, api: Api::Chat, base_url, api_key: None, timeouts })
+        };
+        assert_eq!(dialect_at("https://api.openai.com/v1"), Dialect::OpenAi);
+        assert_eq!(dialect_at("https://api.openai.com.evil.test/v1"), Dialect::Common);
+    }
 }

@@ -7,6 +7,7 @@ use reqwest::header::{CONTENT_TYPE, LOCATION};
 use reqwest::{Client, RequestBuilder, Response, redirect};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::time::{Instant, timeout_at};
+use url::Url;
 
 use crate::assembly::violation;
 use crate::failure::{failure, of_status};
@@ -24,7 +25,7 @@ pub enum TransportError {
 
 /// Returns a client that follows no redirect, uses no proxy, retries nothing and decompresses nothing: a key goes to the
 /// host that it was configured for, once.
-pub(crate) fn client(timeouts: Timeouts) -> Result<Client, TransportError> {
+pub(crate) fn client(endpoint: &Url, timeouts: Timeouts) -> Result<Client, TransportError> {
     let client = Client::builder()
         .redirect(redirect::Policy::none())
         .no_proxy()
@@ -32,20 +33,26 @@ pub(crate) fn client(timeouts: Timeouts) -> Result<Client, TransportError> {
         .referer(false)
         .connect_timeout(timeouts.connect)
         .user_agent(concat!("boxagnts/", env!("CARGO_PKG_VERSION")))
-        .tls_backend_preconfigured(tls()?);
+        .tls_backend_preconfigured(tls(endpoint)?);
     Ok(client.build()?)
 }
 
-/// Returns TLS with the machine's roots, or with Mozilla's where the machine has none (a bare container).
-fn tls() -> Result<ClientConfig, rustls::Error> {
+fn tls(endpoint: &Url) -> Result<ClientConfig, rustls::Error> {
+    // Reading a machine's roots takes milliseconds; without redirects, a plain endpoint never needs them.
+    let roots = if endpoint.scheme() == "https" { roots() } else { RootCertStore::empty() };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// Returns the machine's roots, or Mozilla's where the machine has none (a bare container).
+fn roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
+    roots
 }
 
 /// How a stream stopped giving events.

@@ -284,3 +284,15 @@ fn stop(reason: String) -> StopReason {
         _ => StopReason::Other(reason),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn openai_has_its_own_name_for_the_output_limit() {
+        let request = ModelRequest { system: "", messages: &[], tools: &[], max_output_tokens: 7 };
+        let body = Chat { dialect: Dialect::OpenAi }.body("m", request);
+        assert_eq!((body.get("max_tokens"), &body["max_completion_tokens"]), (None, &json!(7)));
+    }
+}

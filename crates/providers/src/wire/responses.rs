@@ -203,3 +203,22 @@ fn end(response: Response, reply: &mut Assembly<'_>) {
     });
     reply.end();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn encrypted_reasoning_is_asked_of_openais_reasoning_models_only() {
+        for model in ["o1", "o3-mini", "o4-mini-2025-04-16", "gpt-5", "gpt-5.6", "gpt-6-astra", "gpt-10"] {
+            assert!(reasons(model), "{model}");
+        }
+        for model in ["gpt-4o", "gpt-4.1-mini", "gpt-5-chat-latest", "gpt-oss", "omni", "gpt-"] {
+            assert!(!reasons(model), "{model}");
+        }
+        let request = ModelRequest { system: "", messages: &[], tools: &[], max_output_tokens: 1 };
+        let include = |dialect| Responses { dialect }.body("o3", request).get("include").cloned();
+        assert_eq!(include(Dialect::OpenAi), Some(json!(["reasoning.encrypted_content"])));
+        assert_eq!(include(Dialect::Common), None);
+    }
+}
