@@ -10,6 +10,8 @@
 //! Deliberately absent: retries (the caller decides), prices, environment and files (both come in as values), what a
 //! tool does or may do, and any task that outlives a dropped future.
 
+#![warn(clippy::unwrap_used)]
+
 mod assembly;
 mod failure;
 mod key;

@@ -15,6 +15,8 @@
 //! Deliberately absent: decisions (who may write where is the policy's to say), WASI types, threads, clocks, journals.
 //! Also absent from the view: `.boxagnts` in any spelling ([`is_hidden`]) and names that are not UTF-8.
 
+#![warn(clippy::unwrap_used)]
+
 mod base;
 mod changes;
 mod conflicts;
