@@ -18,8 +18,8 @@ use crate::checkout::{self, capture, cargo, tool};
 pub(crate) const COMMAND: crate::Command =
     crate::Command { name: "test", about: "checks everything that CI checks", run };
 
-/// Size at which CI's build folder is emptied: about five times what one version of the sources needs.
-const MAX_FOLDER_BYTES: u64 = 40 << 30;
+/// Size at which CI's build folder is emptied: several times what one version of the sources needs.
+const MAX_FOLDER_BYTES: u64 = 20 << 30;
 
 /// What the checks need and cannot install, and what gives it.
 const NEEDS: [(&[&str], &str); 4] = [
