@@ -98,6 +98,7 @@ impl Plan {
             step("deny", false, self.xtask(&["deny"])),
             step("guests", false, self.xtask(&["guests"])),
             step("clippy", true, self.cargo(&CLIPPY)),
+            step("docs", true, self.docs()),
             step("clippy of guests", false, self.guests(&CLIPPY)),
             step("tests of guests", false, self.xtask(&["guests", "--test"])),
             step("tests", true, self.cargo(&["test", "--locked", "--workspace", "--no-fail-fast"])),
@@ -119,6 +120,13 @@ impl Plan {
             cargo.env("CARGO_TARGET_DIR", target);
         }
         cargo.args(arguments).current_dir(&self.root);
+        cargo
+    }
+
+    /// Returns the build of the documentation, which fails where a link of it leads nowhere.
+    fn docs(&self) -> Command {
+        let mut cargo = self.cargo(&["doc", "--locked", "--workspace", "--no-deps"]);
+        cargo.env("RUSTDOCFLAGS", "-D warnings");
         cargo
     }
 
