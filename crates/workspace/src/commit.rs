@@ -150,6 +150,7 @@ impl Workspace {
         source: impl FnMut(&ContentHash) -> Result<Box<dyn Read>>,
     ) -> Result<Committed> {
         let mut conflicts = stage.conflicts(attempt.changes)?;
+        faults::point("compared");
         if conflicts.is_empty() {
             conflicts = self.intend(&attempt, source)?;
         }

@@ -58,9 +58,9 @@ pub struct Config<P> {
 /// A configuration that is not used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// `message` names the key. `suggestion` is a key that may have been meant.
+    /// `message` names the key; `hint` says which one may have been meant.
     #[error("{path}:{line}: {message}")]
-    Invalid { path: PathBuf, line: usize, message: String, suggestion: Option<String> },
+    Invalid { path: PathBuf, line: usize, message: String, hint: Option<String> },
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: io::Error },
 }
@@ -124,16 +124,16 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    fn invalid(&self, span: Option<Range<usize>>, message: String, suggestion: Option<String>) -> ConfigError {
+    fn invalid(&self, span: Option<Range<usize>>, message: String, hint: Option<String>) -> ConfigError {
         let start = span.map_or(0, |span| span.start).min(self.text.len());
         let line = self.text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count() + 1;
-        ConfigError::Invalid { path: self.path.to_owned(), line, message, suggestion }
+        ConfigError::Invalid { path: self.path.to_owned(), line, message, hint }
     }
 
     fn misread(&self, error: &toml::de::Error) -> ConfigError {
         let message = error.message().to_owned();
-        let suggestion = suggestion(&message);
-        self.invalid(error.span(), message, suggestion)
+        let hint = meant(&message).map(|key| format!("did you mean `{key}`?"));
+        self.invalid(error.span(), message, hint)
     }
 
     fn folder(&self) -> &Path {
@@ -143,7 +143,7 @@ impl Source<'_> {
 
 /// Returns the known key that an unknown one may stand for. serde says "unknown field `x`, expected one of `a`, `b`", for
 /// every struct alike, also for those of other crates.
-fn suggestion(message: &str) -> Option<String> {
+fn meant(message: &str) -> Option<String> {
     let rest = message.strip_prefix("unknown field ").or_else(|| message.strip_prefix("unknown variant "))?;
     let mut quoted = rest.split('`').skip(1).step_by(2);
     let written = quoted.next()?;

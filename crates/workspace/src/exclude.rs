@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_link_is_not_written_through() {
-        let (root, victim) = (tempfile::tempdir().unwrap(), tempfile::NamedTempFile::new().unwrap());
+        let (root, victim) = (tempfile::tempdir().unwrap(), NamedTempFile::new().unwrap());
         repository_in(&root.path().join(".git"));
         std::os::unix::fs::symlink(victim.path(), root.path().join(".git/info/exclude")).unwrap();
         assert!(exclude(root.path()).is_err());

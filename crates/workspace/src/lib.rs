@@ -36,3 +36,6 @@ pub use lease::{LeaseError, SessionLease};
 pub use projection::{CallView, ChangeSetView, FinishedCall, PendingCall, SessionView, TurnView};
 pub use text::{block_for_terminal, for_terminal};
 pub use workspace::{Mount, Opening, Workspace, WorkspaceError};
+
+#[cfg(test)]
+mod tests;

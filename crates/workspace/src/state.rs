@@ -22,7 +22,8 @@ impl State {
     /// Opens the state in `root`, making what is not there. Everything belongs to its owner alone.
     pub(crate) fn open(root: &Path) -> Result<Self> {
         let folder = root.join(".boxagnts");
-        let fresh = ["", "blobs", "results", "locks", "tmp", "tmp/blobs", "tmp/commits", "tmp/scratch"];
+        private_folder(&folder)?;
+        let fresh = ["blobs", "results", "locks", "tmp", "tmp/blobs", "tmp/commits", "tmp/scratch"];
         fresh.iter().try_for_each(|name| private_folder(&folder.join(name)))?;
         let presence = lock(&folder.join("open.lock"))?;
         if presence.try_lock().is_ok() {

@@ -153,12 +153,13 @@ impl Workspace {
     pub fn keep_result(&self, session: &SessionId, call: &CallId, text: &str) -> Result<ContentHash> {
         let hash = self.blobs.put(text.as_bytes(), Durability::Process)?;
         let (blob, path) = (self.blobs.path(&hash), self.results(session)?.join(format!("{call}.txt")));
-        match fs::hard_link(&blob, &path) {
-            // A call that is carried out again after a crash says the same or says it anew.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => fs::write(&path, text).map_err(at(&path))?,
-            Err(_) => fs::copy(&blob, &path).map(drop).map_err(at(&path))?,
-            Ok(()) => {}
+        // A call that is carried out again after a crash says it anew; writing over the name would reach the old blob.
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&path)(error)),
+            _ => {}
         }
+        // Not every file system has links.
+        fs::hard_link(&blob, &path).or_else(|_| fs::copy(&blob, &path).map(drop)).map_err(at(&path))?;
         Ok(hash)
     }
 

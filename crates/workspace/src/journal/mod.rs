@@ -117,8 +117,8 @@ impl Journal {
     }
 
     /// Calls `observer` with each event that this process appends, after it is kept, in order. It must not append.
-    pub fn observe(&self, observer: impl Fn(&Event) + Send + Sync + 'static) {
-        self.observers().push(Box::new(observer));
+    pub fn observe(&self, observer: Box<dyn Fn(&Event) + Send + Sync>) {
+        self.observers().push(observer);
     }
 
     /// Runs `work` in one transaction, and tells the observers of its events.

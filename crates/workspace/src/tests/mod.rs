@@ -1,0 +1,9 @@
+//! Tests of the workspace as a whole. They are unit tests because they stop commits at named points.
+
+mod commits;
+mod crash;
+mod cost;
+mod opening;
+mod results;
+pub(crate) mod support;
+mod undo;
