@@ -14,6 +14,8 @@ use rustix::io::Errno;
 
 use crate::error::{Result, StageError, at};
 use crate::meta::{Kind, mode, stamp};
+use crate::tree::join;
+use crate::veil::Veil;
 
 /// Bytes moved at once when a file is hashed or copied: large enough that the system call does not count.
 pub(crate) const CHUNK_BYTES: usize = 64 * 1024;
@@ -27,7 +29,10 @@ const HASH_ATTEMPTS: u32 = 3;
 /// No symbolic link is ever followed, so nothing outside is reached even if somebody replaces a directory by a link at
 /// any moment. `.boxagnts` is visible here: a `Base` belongs to the host, a [`Stage`](crate::Stage) to the guest.
 #[derive(Debug, Clone)]
-pub struct Base(Arc<Root>);
+pub struct Base {
+    root: Arc<Root>,
+    veil: Veil,
+}
 
 #[derive(Debug)]
 struct Root {
@@ -105,7 +110,13 @@ impl Base {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = at(&path.display().to_string(), openat(CWD, path, flags, Mode::empty()))?;
         let openat2 = beneath(fd.as_fd(), ".", Reach::Identity.flags()).is_ok();
-        Ok(Self(Arc::new(Root { fd, openat2 })))
+        Ok(Self { root: Arc::new(Root { fd, openat2 }), veil: Veil::none() })
+    }
+
+    /// Returns the same tree without what `veil` hides: as if it were not there.
+    #[must_use]
+    pub(crate) fn veiled(&self, veil: Veil) -> Self {
+        Self { root: self.root.clone(), veil }
     }
 
     /// Returns what stands at `path`, its content hashed in chunks; the stamp belongs to exactly that content. A path
@@ -177,7 +188,10 @@ impl Base {
                 },
                 known => known,
             };
-            entries.push(RawEntry { name: name.to_bytes().to_vec(), kind: kind.into() });
+            let veiled = |name: &str| self.veil.covers(&join(path, name));
+            if !name.to_str().is_ok_and(veiled) {
+                entries.push(RawEntry { name: name.to_bytes().to_vec(), kind: kind.into() });
+            }
         }
         Ok(entries)
     }
@@ -222,13 +236,16 @@ impl Base {
     }
 
     fn open_at(&self, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
-        let path = if path.is_empty() { "." } else { path };
-        if !self.0.openat2 {
-            return walk(self.0.fd.as_fd(), path, flags);
+        if self.veil.covers(path) {
+            return Err(Errno::NOENT);
         }
-        match beneath(self.0.fd.as_fd(), path, flags) {
+        let path = if path.is_empty() { "." } else { path };
+        if !self.root.openat2 {
+            return walk(self.root.fd.as_fd(), path, flags);
+        }
+        match beneath(self.root.fd.as_fd(), path, flags) {
             // The kernel could not rule a race out; one component at a time it can.
-            Err(Errno::AGAIN) => walk(self.0.fd.as_fd(), path, flags),
+            Err(Errno::AGAIN) => walk(self.root.fd.as_fd(), path, flags),
             result => result,
         }
     }
@@ -237,7 +254,7 @@ impl Base {
     #[cfg(test)]
     pub(crate) fn without_openat2(path: &Path) -> Self {
         let fd = openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).unwrap();
-        Self(Arc::new(Root { fd, openat2: false }))
+        Self { root: Arc::new(Root { fd, openat2: false }), veil: Veil::none() }
     }
 }
 

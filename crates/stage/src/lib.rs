@@ -33,6 +33,7 @@ mod stage;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod veil;
 mod writer;
 
 pub use base::{Base, BaseReader, Standing};
@@ -44,4 +45,5 @@ pub use hidden::is_hidden;
 pub use meta::{Identity, Kind, Metadata};
 pub use quota::{Quota, QuotaKind, Usage};
 pub use stage::{Clock, Stage, StageOptions};
+pub use veil::Veil;
 pub use writer::{Step, Writer, steps};

@@ -10,6 +10,7 @@ use crate::content::Scratch;
 use crate::dir::Dir;
 use crate::error::{Result, StageError};
 use crate::quota::{Quota, Usage};
+use crate::veil::Veil;
 use crate::tree::{ROOT, Tree};
 
 /// Tells the time of staged changes.
@@ -25,6 +26,8 @@ pub struct StageOptions {
     pub quota: Quota,
     pub scratch: Scratch,
     pub clock: Clock,
+    /// What of the base is not shown.
+    pub veil: Veil,
 }
 
 /// A copy-on-write view of a [`Base`]. `Send` and `Sync`; its handles keep it alive. One operation runs at a time.
@@ -65,6 +68,7 @@ impl Shared {
 impl Stage {
     /// Returns an empty stage over `base`. Costs no system call.
     pub fn new(base: Base, options: StageOptions) -> Self {
+        let base = base.veiled(options.veil.clone());
         let tree = Mutex::new(Tree::new(options.quota));
         Self(Arc::new(Shared { base, options, tree }))
     }

@@ -130,7 +130,9 @@ fn what_changed_between_reading_and_writing_is_a_conflict() {
     assert_eq!(text(&world.root, "read"), "read");
     open(&world.root, "copied", WRITE).unwrap().append(b"!").unwrap();
     world.root.unlink_file("gone").unwrap();
-    ["read", "copied", "gone"].iter().for_each(|path| replace(&world, path, "theirs"));
+    for path in ["read", "copied", "gone"] {
+        replace(&world, path, "theirs");
+    }
     write(&world.root, "read", "mine").unwrap();
     let changes = world.stage.changes().unwrap();
     let theirs = || file("theirs", 0o644);
@@ -152,10 +154,14 @@ fn what_an_earlier_call_saw_counts() {
         stamp: world.base.stamp(path).unwrap().unwrap(),
     };
     let old = [seen("a", "/work"), seen("b", "/work"), seen("c", "/other")];
-    ["a", "b", "c"].iter().for_each(|path| replace(&world, path, "theirs"));
+    for path in ["a", "b", "c"] {
+        replace(&world, path, "theirs");
+    }
     world.stage.expect(&old);
     world.stage.expect(&[seen("b", "/work")]);
-    ["a", "b", "c"].iter().for_each(|path| write(&world.root, path, "mine").unwrap());
+    for path in ["a", "b", "c"] {
+        write(&world.root, path, "mine").unwrap();
+    }
     let changes = world.stage.changes().unwrap();
     let found = file("theirs", 0o644);
     let expected = Conflict { path: "a".into(), expected: found.clone(), found };

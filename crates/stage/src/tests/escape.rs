@@ -111,6 +111,15 @@ fn the_state_directory_is_not_there() {
     assert_eq!(error, StageError::Unrepresentable { path: "sub/.BoxAgnts".into() });
 }
 
+/// Ends the other thread, also when an assertion fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Somebody swaps a directory for a link to outside, and a file for one, again and again, while the guest reads and
 /// writes through them.
 fn race(base: impl Fn(&std::path::Path) -> Base) {
@@ -131,6 +140,7 @@ fn race(base: impl Fn(&std::path::Path) -> Base) {
                 }
             }
         });
+        let _stop = Stop(&stop);
         for round in 0..ROUNDS {
             for path in ["dir/file", "file"] {
                 if let Ok(bytes) = read(&world.root, path) {
@@ -145,7 +155,6 @@ fn race(base: impl Fn(&std::path::Path) -> Base) {
                 assert_ne!(read(&dir, "file").unwrap_or_default(), b"SECRET");
             }
         }
-        stop.store(true, Ordering::Relaxed);
     });
 }
 

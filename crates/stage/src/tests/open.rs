@@ -4,6 +4,9 @@ use super::support::{CREATE, READ, World};
 use crate::error::Result;
 use crate::{OpenHow, Opened, StageError};
 
+/// How to open, and what comes of it.
+type Case = (OpenHow, Result<&'static str>);
+
 fn outcome(path: &str, how: OpenHow) -> Result<&'static str> {
     let world = World::with(&["file", "dir/inner", "tofile -> file", "todir -> dir", "dangling -> missing"]);
     match world.root.open(path, how)? {
@@ -21,7 +24,7 @@ fn every_flag_on_everything() {
     let directory = OpenHow { directory: true, ..READ };
     let write = OpenHow { write: true, ..READ };
     let keep = OpenHow { follow: false, ..READ };
-    let table: [(&str, [(OpenHow, Result<&str>); 7]); 6] = [
+    let table: [(&str, [Case; 7]); 6] = [
         (
             "file",
             [

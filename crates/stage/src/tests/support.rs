@@ -12,7 +12,7 @@ use crate::{Base, Dir, File, OpenHow, Opened, Quota, Scratch, Stage, StageError,
 
 /// The time of every staged change.
 pub(crate) fn noon() -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_secs(43_200)
+    SystemTime::UNIX_EPOCH + Duration::from_hours(12)
 }
 
 pub(crate) const QUOTA: Quota = Quota { bytes: 16 << 20, entries: 1000 };
