@@ -52,6 +52,18 @@ pub(crate) fn cargo() -> Command {
     tool(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
+/// Returns the compiler flag that writes `name` in place of the folder `from`: components are the same on every machine.
+pub(crate) fn remap(from: &Path, name: &str) -> String {
+    format!("--remap-path-prefix={}={name}", from.display())
+}
+
+/// Returns the [`remap`] of cargo's home, where the sources of dependencies lie.
+pub(crate) fn remap_cargo_home() -> Option<String> {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".cargo")));
+    home.map(|home| remap(&home, "/cargo"))
+}
+
 /// Runs `command` and shows its output as it comes.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("starting {}", name(command)))?;

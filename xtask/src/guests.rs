@@ -92,7 +92,8 @@ fn compile(root: &Path) -> Result<PathBuf> {
     let toolchain = Toolchain::find()?;
     let target_folder = target_folder(root)?;
     let mut flags = toolchain.flags();
-    flags.extend(remapped_paths(root));
+    flags.push(checkout::remap(root, "/boxagnts"));
+    flags.extend(checkout::remap_cargo_home());
     let mut cargo = cargo();
     toolchain.configure(&mut cargo);
     cargo
@@ -102,15 +103,6 @@ fn compile(root: &Path) -> Result<PathBuf> {
         .current_dir(root.join("guests"));
     checkout::run(&mut cargo).context("building the guests")?;
     Ok(target_folder.join(toolchain.target()).join("release"))
-}
-
-/// Returns the flags that keep this machine's paths out of the components.
-fn remapped_paths(root: &Path) -> Vec<String> {
-    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home = home.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cargo")));
-    let mut pairs = vec![(root.to_owned(), "/boxagnts")];
-    pairs.extend(home.map(|home| (home, "/cargo")));
-    pairs.iter().map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display())).collect()
 }
 
 /// Returns cargo's target folder for the guests of this checkout. It lies in the cache, so that a new `target` does

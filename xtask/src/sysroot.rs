@@ -10,14 +10,14 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::checkout::{capture, cargo, tool};
+use crate::checkout::{capture, cargo, remap, remap_cargo_home, tool};
 
 /// The upstream versions that were shown to work together.
 const RUST: &str = "1.96.0";
 const LLVM: &str = "22.1.8";
 const ZIG: &str = "0.17.1";
 /// Raised when the steps below change, so that a sysroot of older steps is not taken for a current one.
-const RECIPE: &str = "1";
+const RECIPE: &str = "2";
 
 const TARGET: &str = "wasm32-wasip1";
 /// Debian's packages, each with the start of the version that is wanted.
@@ -45,7 +45,10 @@ impl Sysroot {
         let root = cache.join(&name);
         if !root.is_dir() {
             let lock = File::create(cache.join("sysroot.lock")).context("making the lock of the sysroot")?;
-            lock.lock().context("waiting for another run that prepares the sysroot")?;
+            if lock.try_lock().is_err() {
+                say("waiting for another run that prepares the sysroot");
+                lock.lock().context("locking the sysroot")?;
+            }
             if !root.is_dir() {
                 build(&cache.join(format!("{name}.part")), &root)?;
             }
@@ -220,15 +223,16 @@ fn build_std(work: &Path, part: &Path) -> Result<()> {
     fs::write(work.join("Cargo.toml"), "[package]\nname = \"empty\"\nedition = \"2024\"\n[workspace]\n")?;
     fs::write(work.join("src/lib.rs"), "")?;
     let sources = part.join(format!("usr/src/rustc-{RUST}/library"));
-    // Guests are linked with LTO, which reads bitcode. The paths keep components the same on every machine.
-    let flags = format!("-Cembed-bitcode=yes\u{1f}--remap-path-prefix={}=/rust", sources.display());
+    // Guests are linked with LTO, which reads bitcode.
+    let mut flags = vec!["-Cembed-bitcode=yes".to_owned(), remap(&sources, "/rust")];
+    flags.extend(remap_cargo_home());
     let mut cargo = cargo();
     use_compiler(&mut cargo, part);
     cargo
         .args(["build", "--release", "--target", TARGET, "-Zbuild-std=std,panic_abort,panic_unwind"])
         .env("RUSTC_BOOTSTRAP", "1")
         .env("__CARGO_TESTS_ONLY_SRC_ROOT", &sources)
-        .env("CARGO_ENCODED_RUSTFLAGS", flags)
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
         .env("CARGO_TARGET_DIR", work.join("target"))
         .current_dir(work);
     capture(&mut cargo).context("building std")?;

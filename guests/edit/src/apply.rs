@@ -1,6 +1,7 @@
 //! Applies edits to a text.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use kit::{Failure, counted};
 use serde::Deserialize;
@@ -38,7 +39,7 @@ pub fn apply(text: &str, edits: &[Edit]) -> Result<Applied, Failure> {
     for (index, edit) in edits.iter().enumerate() {
         let name = format!("edit {} of {}", index + 1, edits.len());
         one(&mut applied, edit)
-            .map_err(|reason| Failure::Rejected(format!("nothing was changed: {name}: {reason}")))?;
+            .map_err(|misfit| Failure::Rejected(format!("nothing was changed: {name}: {misfit}")))?;
     }
     if applied.text == text {
         return Err(Failure::rejected("nothing was changed: the edits undo each other"));
@@ -46,27 +47,50 @@ pub fn apply(text: &str, edits: &[Edit]) -> Result<Applied, Failure> {
     Ok(applied)
 }
 
-/// Applies `edit`; the error is the reason in words.
-fn one(applied: &mut Applied, edit: &Edit) -> Result<(), String> {
+/// Why an edit does not fit the text.
+enum Misfit {
+    EmptyOld,
+    SameText,
+    /// What to try instead.
+    Missing(String),
+    Ambiguous {
+        lines: Vec<usize>,
+    },
+}
+
+impl fmt::Display for Misfit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EmptyOld => {
+                formatter.write_str("`old` is empty; give the text to replace, or use `write` for a new file")
+            }
+            Self::SameText => formatter.write_str("`old` and `new` are the same"),
+            Self::Missing(advice) => write!(formatter, "`old` does not occur in the file; {advice}"),
+            Self::Ambiguous { lines } => write!(
+                formatter,
+                "`old` occurs {} times, at {}; add lines around it until it occurs once, or set `replace_all`",
+                lines.len(),
+                name_lines(lines)
+            ),
+        }
+    }
+}
+
+fn one(applied: &mut Applied, edit: &Edit) -> Result<(), Misfit> {
     if edit.old.is_empty() {
-        return Err("`old` is empty; give the text to replace, or use `write` for a new file".into());
+        return Err(Misfit::EmptyOld);
     }
     let text = &applied.text;
     let (old, new) = (fit_endings(text, &edit.old), fit_endings(text, &edit.new));
     if old == new {
-        return Err("`old` and `new` are the same".into());
+        return Err(Misfit::SameText);
     }
     let found = occurrences(text, &old);
-    match found.len() {
-        0 => return Err(hint::for_missing(text, &old)),
-        1 => {}
-        _ if edit.replace_all => {}
-        count => {
-            let lines = name_lines(&lines_of(text, &found));
-            return Err(format!(
-                "`old` occurs {count} times, at {lines}; add lines around it until it occurs once, or set `replace_all`"
-            ));
-        }
+    if found.is_empty() {
+        return Err(Misfit::Missing(hint::for_missing(text, &old)));
+    }
+    if found.len() > 1 && !edit.replace_all {
+        return Err(Misfit::Ambiguous { lines: lines_of(text, &found) });
     }
     let replaced: Vec<usize> = text.match_indices(&*old).map(|(start, _)| start).collect();
     applied.lines.extend(lines_of(text, &replaced));
@@ -124,8 +148,8 @@ mod tests {
         Edit { replace_all: true, ..edit(old, new) }
     }
 
-    fn applied(text: &str, lines: &[usize]) -> Result<Applied, Failure> {
-        Ok(Applied { text: text.into(), lines: lines.into() })
+    fn applied(text: &str, lines: &[usize]) -> Applied {
+        Applied { text: text.into(), lines: lines.into() }
     }
 
     fn reason(text: &str, edits: &[Edit]) -> String {
@@ -137,7 +161,7 @@ mod tests {
 
     #[test]
     fn edits_apply_in_order_to_each_others_results() {
-        assert_eq!(apply("a\nb\n", &[edit("b", "c"), edit("c", "d")]), applied("a\nd\n", &[2, 2]));
+        assert_eq!(apply("a\nb\n", &[edit("b", "c"), edit("c", "d")]), Ok(applied("a\nd\n", &[2, 2])));
     }
 
     #[test]
@@ -163,7 +187,7 @@ mod tests {
 
     #[test]
     fn replace_all_replaces_each() {
-        assert_eq!(apply("x\ny\nx", &[all("x", "zz")]), applied("zz\ny\nzz", &[1, 3]));
+        assert_eq!(apply("x\ny\nx", &[all("x", "zz")]), Ok(applied("zz\ny\nzz", &[1, 3])));
     }
 
     #[test]
@@ -175,14 +199,14 @@ mod tests {
 
     #[test]
     fn line_endings_are_kept() {
-        assert_eq!(apply("a\r\nb\r\nc", &[edit("a\nb", "x\ny\nz")]), applied("x\r\ny\r\nz\r\nc", &[1]));
-        assert_eq!(apply("a\nb\n", &[edit("b\n", "c\n")]), applied("a\nc\n", &[2]));
-        assert_eq!(apply("a\nb", &[edit("b", "c")]), applied("a\nc", &[2]));
+        assert_eq!(apply("a\r\nb\r\nc", &[edit("a\nb", "x\ny\nz")]), Ok(applied("x\r\ny\r\nz\r\nc", &[1])));
+        assert_eq!(apply("a\nb\n", &[edit("b\n", "c\n")]), Ok(applied("a\nc\n", &[2])));
+        assert_eq!(apply("a\nb", &[edit("b", "c")]), Ok(applied("a\nc", &[2])));
     }
 
     #[test]
     fn mixed_line_endings_are_left_as_they_are() {
-        assert_eq!(apply("a\r\nb\nc\n", &[edit("b\nc", "d\ne")]), applied("a\r\nd\ne\n", &[2]));
+        assert_eq!(apply("a\r\nb\nc\n", &[edit("b\nc", "d\ne")]), Ok(applied("a\r\nd\ne\n", &[2])));
     }
 
     #[test]

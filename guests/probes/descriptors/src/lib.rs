@@ -1,5 +1,5 @@
 //! Uses descriptors directly, with the lengths and offsets that a careless host would allocate or add up.
-#![no_std]
+#![cfg_attr(target_arch = "wasm32", no_std)]
 #![cfg(target_arch = "wasm32")]
 
 use bare::alloc::{format, string::String, vec::Vec};

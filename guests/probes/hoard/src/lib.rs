@@ -1,5 +1,5 @@
 //! Allocates and touches memory until the host refuses, then traps as an allocator does.
-#![no_std]
+#![cfg_attr(target_arch = "wasm32", no_std)]
 #![cfg(target_arch = "wasm32")]
 
 use bare::alloc::{string::String, vec};

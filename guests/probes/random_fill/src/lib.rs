@@ -1,5 +1,5 @@
 //! Asks the host for any number of random bytes in one request, which the host must bound.
-#![no_std]
+#![cfg_attr(target_arch = "wasm32", no_std)]
 #![cfg(target_arch = "wasm32")]
 
 use bare::alloc::{format, string::String};

@@ -1,5 +1,5 @@
 //! Calls itself until the stack ends.
-#![no_std]
+#![cfg_attr(target_arch = "wasm32", no_std)]
 #![cfg(target_arch = "wasm32")]
 
 use bare::alloc::string::{String, ToString as _};

@@ -21,7 +21,7 @@ impl Tool for Sleeper {
     type Arguments = Arguments;
 
     fn call(arguments: Arguments) -> Result<Output, Failure> {
-        let century = Duration::from_secs(100 * 365 * 86_400);
+        let century = Duration::from_hours(100 * 365 * 24);
         std::thread::sleep(arguments.milliseconds.map_or(century, Duration::from_millis));
         Ok(Output { text: "awake".into(), summary: "awake".into() })
     }

@@ -1,5 +1,5 @@
 //! Imports the network, which its manifest does not request.
-#![no_std]
+#![cfg_attr(target_arch = "wasm32", no_std)]
 #![cfg(target_arch = "wasm32")]
 
 use bare::alloc::string::String;

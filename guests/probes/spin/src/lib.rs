@@ -1,5 +1,5 @@
 //! Never returns and never calls the host: only fuel or the deadline ends it.
-#![no_std]
+#![cfg_attr(target_arch = "wasm32", no_std)]
 #![cfg(target_arch = "wasm32")]
 
 use bare::alloc::string::String;

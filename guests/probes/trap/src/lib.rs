@@ -1,5 +1,5 @@
 //! Executes `unreachable` at once.
-#![no_std]
+#![cfg_attr(target_arch = "wasm32", no_std)]
 #![cfg(target_arch = "wasm32")]
 
 use bare::alloc::string::String;
