@@ -11,7 +11,7 @@ use policy::{CommitPermit, PermitMismatch};
 use protocol::{
     CallId, ChangeSet, ChangeSetId, CommitOutcome, Conflict, ContentHash, EventBody, Node, Observation, SessionId,
 };
-use stage::{Quota, Scratch, Stage, StageError, StageOptions, Step, Writer, steps};
+use stage::{Quota, Scratch, Stage, StageError, StageOptions, Step, Veil, Writer, steps};
 
 use crate::blobs::BlobError;
 use crate::faults;
@@ -138,6 +138,7 @@ impl Workspace {
             quota: Quota { bytes: 0, entries: 0 },
             scratch: Scratch::new(self.scratch()),
             clock: self.clock(),
+            veil: Veil::none(),
         };
         Stage::new(mount.base.clone(), options)
     }

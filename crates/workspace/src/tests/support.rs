@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use policy::{Access, CommitPermit, CommitRequest, Decision, Grant, GrantSpec, Judge, Principal, ToolScope};
 use protocol::{CallId, ChangeSet, ChangeSetId, Level, SessionId};
-use stage::{Dir, File, OpenHow, Opened, Quota, Scratch, Stage, StageOptions};
+use stage::{Dir, File, OpenHow, Opened, Quota, Scratch, Stage, StageOptions, Veil};
 
 use crate::{Commit, CommitError, Committed, Mount, Undo, Workspace};
 
@@ -116,6 +116,7 @@ pub(crate) fn stage(workspace: &Workspace, mount: &str) -> Stage {
         quota: Quota { bytes: 64 << 20, entries: 10_000 },
         scratch: Scratch::new(workspace.scratch()),
         clock,
+        veil: Veil::none(),
     };
     Stage::new(workspace.base(mount).unwrap().clone(), options)
 }
