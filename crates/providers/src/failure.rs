@@ -6,6 +6,7 @@ use protocol::{ModelFailure, ModelFailureKind};
 use reqwest::StatusCode;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::limits::MAX_ERROR_CHARS;
 
@@ -39,32 +40,22 @@ fn kind_of_status(status: u16) -> ModelFailureKind {
 pub(crate) struct WireError {
     #[serde(default, rename = "type")]
     kind: Option<String>,
-    #[serde(default)]
-    code: Option<Code>,
+    /// OpenAI names its codes, OpenRouter sends the HTTP status. As it is written, so that it costs no more than that.
+    code: Option<Box<RawValue>>,
     #[serde(default)]
     message: Option<String>,
-}
-
-/// OpenAI names its codes, OpenRouter sends the HTTP status.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Code {
-    Status(u16),
-    Name(String),
 }
 
 impl WireError {
     /// Returns the failure that an error in the middle of a stream means.
     pub(crate) fn failure(self) -> ModelFailure {
-        let kind = match &self.code {
-            Some(Code::Status(status)) => kind_of_status(*status),
-            Some(Code::Name(name)) => kind_of_name(name, self.kind.as_deref()),
-            None => kind_of_name("", self.kind.as_deref()),
+        let code = self.code.as_ref().map_or("", |code| code.get());
+        let name = code.trim_matches('"');
+        let kind = match code.parse() {
+            Ok(status) => kind_of_status(status),
+            Err(_) => kind_of_name(name, self.kind.as_deref()),
         };
-        let name = match self.code {
-            Some(Code::Name(name)) => Some(name),
-            _ => self.kind,
-        };
+        let name = Some(name.to_owned()).filter(|name| !name.is_empty() && name != "null").or(self.kind);
         let words = [name, self.message].into_iter().flatten().collect::<Vec<_>>().join(": ");
         failure(kind, format!("the provider reported an error: {words}"))
     }

@@ -1,11 +1,15 @@
 //! OpenAI Chat Completions (`POST /chat/completions`), which most vendors and local servers speak.
 
+use std::fmt;
+
 use protocol::{Message, ModelFailure, Part, Role, StopReason, TokenUsage, ToolDefinition};
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use serde::Deserialize;
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::{Value, json};
 
-use super::{Wire, arguments_object, event, seal, unseal};
+use super::{Few, Wire, arguments_object, event, seal, unseal};
 use crate::assembly::Assembly;
 use crate::failure::WireError;
 use crate::key::ApiKey;
@@ -60,7 +64,7 @@ impl Wire for Chat {
             reply.usage(usage.tokens());
         }
         // One choice is asked for; another would be another reply.
-        let choice = chunk.choices.into_iter().flatten().find(|choice| choice.index == 0);
+        let choice = chunk.choices.unwrap_or_default().0.into_iter().find(|choice| choice.index == 0);
         choice.map_or(Ok(()), |choice| read_choice(choice, reply))
     }
 }
@@ -148,7 +152,7 @@ fn calls(parts: &[Part]) -> Vec<Value> {
 
 #[derive(Deserialize)]
 struct Chunk {
-    choices: Option<Vec<Choice>>,
+    choices: Option<Few<Choice>>,
     usage: Option<Usage>,
     error: Option<WireError>,
 }
@@ -169,21 +173,44 @@ struct ChoiceDelta {
     reasoning_content: Option<String>,
     /// OpenRouter, Groq, Ollama.
     reasoning: Option<String>,
-    tool_calls: Option<Vec<CallDelta>>,
+    tool_calls: Option<Few<CallDelta>>,
 }
 
 /// A string, or with Mistral's reasoning models a list of typed pieces.
-#[derive(Deserialize)]
-#[serde(untagged)]
 enum Content {
     Text(String),
-    Pieces(Vec<Piece>),
+    Pieces(Few<Piece>),
+}
+
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ContentVisitor)
+    }
+}
+
+/// Not `untagged`, which would hold the whole value before it knows what it is.
+struct ContentVisitor;
+
+impl<'de> Visitor<'de> for ContentVisitor {
+    type Value = Content;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a text or a list of pieces")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Content, E> {
+        Ok(Content::Text(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, access: A) -> Result<Content, A::Error> {
+        Few::deserialize(SeqAccessDeserializer::new(access)).map(Content::Pieces)
+    }
 }
 
 #[derive(Deserialize)]
 struct Piece {
     text: Option<String>,
-    thinking: Option<Vec<Piece>>,
+    thinking: Option<Few<Piece>>,
 }
 
 #[derive(Deserialize)]
@@ -240,11 +267,11 @@ fn read_choice(choice: Choice, reply: &mut Assembly<'_>) -> Result<(), ModelFail
     }
     match delta.content {
         Some(Content::Text(text)) => reply.text(&text)?,
-        Some(Content::Pieces(pieces)) => pieces.iter().try_for_each(|piece| read_piece(piece, reply))?,
+        Some(Content::Pieces(Few(pieces))) => pieces.iter().try_for_each(|piece| read_piece(piece, reply))?,
         None => {}
     }
     reply.text(delta.refusal.as_deref().unwrap_or_default())?;
-    for call in delta.tool_calls.into_iter().flatten() {
+    for call in delta.tool_calls.unwrap_or_default().0 {
         read_call(call, reply)?;
     }
     if let Some(reason) = choice.finish_reason.filter(|reason| !reason.is_empty()) {
@@ -255,7 +282,7 @@ fn read_choice(choice: Choice, reply: &mut Assembly<'_>) -> Result<(), ModelFail
 
 fn read_piece(piece: &Piece, reply: &mut Assembly<'_>) -> Result<(), ModelFailure> {
     reply.text(piece.text.as_deref().unwrap_or_default())?;
-    let thoughts = piece.thinking.iter().flatten().filter_map(|thought| thought.text.as_deref());
+    let thoughts = piece.thinking.iter().flat_map(|thinking| &thinking.0).filter_map(|thought| thought.text.as_deref());
     thoughts.into_iter().try_for_each(|thought| reply.reasoning(thought))
 }
 

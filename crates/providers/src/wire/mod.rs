@@ -4,13 +4,17 @@ pub(crate) mod anthropic;
 pub(crate) mod chat;
 pub(crate) mod responses;
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use protocol::{Arguments, ModelFailure, canonical};
 use reqwest::header::{HeaderName, HeaderValue};
-use serde::de::DeserializeOwned;
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _, SeqAccess, Visitor};
 use serde_json::{Value, json};
 
 use crate::assembly::{Assembly, violation};
 use crate::key::ApiKey;
+use crate::limits::MAX_PARTS;
 use crate::model::ModelRequest;
 
 /// One wire format. Stateless: what has to be remembered between events is the assembly.
@@ -52,4 +56,40 @@ pub(crate) fn seal(signer: &str, opaque: &str) -> String {
 /// Returns what `signer` had sealed.
 fn unseal<'a>(signer: &str, signature: Option<&'a str>) -> Option<&'a str> {
     signature?.strip_prefix(signer)?.strip_prefix(':')
+}
+
+/// A list that is read no further than any reply goes: in memory, an empty object is a hundred times its text.
+pub(crate) struct Few<T>(pub(crate) Vec<T>);
+
+impl<T> Default for Few<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Few<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(FewVisitor(PhantomData))
+    }
+}
+
+struct FewVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for FewVisitor<T> {
+    type Value = Few<T>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "a list of at most {MAX_PARTS}")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Few<T>, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = access.next_element()? {
+            if items.len() == MAX_PARTS {
+                return Err(A::Error::custom(format!("a list of more than {MAX_PARTS}")));
+            }
+            items.push(item);
+        }
+        Ok(Few(items))
+    }
 }

@@ -179,6 +179,23 @@ async fn a_huge_index_costs_nothing() {
     assert_eq!(failure, expected(ModelFailureKind::Protocol, "the reply has more than 256 parts", None));
 }
 
+#[tokio::test]
+async fn long_lists_are_not_held() {
+    let list = |item: &str| format!("[{}{item}]", format!("{item},").repeat(256));
+    let events = [
+        format!(r#"{{"choices":{}}}"#, list("{}")),
+        format!(r#"{{"choices":[{{"delta":{{"tool_calls":{}}}}}]}}"#, list("{}")),
+        format!(r#"{{"choices":[{{"delta":{{"content":{}}}}}]}}"#, list("{}")),
+        format!(r#"{{"choices":[{{"delta":{{"content":[{{"thinking":{}}}]}}}}]}}"#, list("{}")),
+    ];
+    for event in events {
+        let server = Server::stream(&sse(&[&event])).await;
+        let failure = failure(&server, Api::Chat, Timeouts::default()).await;
+        assert_eq!(failure.kind, ModelFailureKind::Protocol);
+        assert!(failure.message.contains("a list of more than 256"), "{failure:?}");
+    }
+}
+
 async fn endless(head: &str, repeated: Vec<u8>) -> ModelFailure {
     let head = Step::Send(format!("HTTP/1.1 {head}\r\n\r\n").into_bytes());
     let mut server = Server::start(vec![head, Step::Forever(repeated)]).await;

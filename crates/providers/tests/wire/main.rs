@@ -29,7 +29,7 @@ fn call_ids() -> CallIds {
 }
 
 fn short(timeout: Duration) -> Timeouts {
-    Timeouts { connect: timeout, first_byte: timeout, idle: timeout, total: timeout * 100 }
+    Timeouts { connect: timeout, first_byte: timeout, idle: timeout, ..Timeouts::default() }
 }
 
 fn model(api: Api, url: &str, timeouts: Timeouts) -> Arc<dyn Model> {
@@ -52,8 +52,9 @@ async fn ask(model: &dyn Model) -> (Result<ModelReply, ModelFailure>, Vec<Delta>
     let messages = [user("hello")];
     let request = ModelRequest { system: "Be brief.", messages: &messages, tools: &[], max_output_tokens: 64 };
     let mut deltas = Vec::new();
-    let reply = model.reply(request, &mut |delta| deltas.push(delta)).await;
-    (reply, deltas)
+    let mut sink = |delta| deltas.push(delta);
+    let asked = tokio::time::timeout(Duration::from_mins(1), model.reply(request, &mut sink)).await;
+    (asked.expect("a limit ends every call"), deltas)
 }
 
 fn text(text: &str) -> Part {
