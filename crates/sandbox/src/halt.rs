@@ -1,0 +1,60 @@
+//! Why a call ended early: what the host raised, and what wasmtime reports.
+
+use protocol::StopCause;
+use wasmtime::Trap;
+use wasmtime::component::ResourceTableError;
+
+use crate::outcome::Ending;
+
+/// What host code raises to end a guest at once. It travels through wasmtime as the error of a host call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Halt {
+    #[error("a limit was reached: {0:?}")]
+    Limit(StopCause),
+    #[error("the call was cancelled")]
+    Cancelled,
+    #[error("the tool exited instead of returning")]
+    Exited,
+}
+
+/// Host code panicked under a guest.
+#[derive(Debug, thiserror::Error)]
+#[error("host code panicked: {0}")]
+pub(crate) struct Panicked(pub(crate) String);
+
+/// Returns how a call ended that failed with `error`, after its limiter refused `refused`.
+pub(crate) fn ending(error: &wasmtime::Error, refused: Option<StopCause>) -> Ending {
+    match error.downcast_ref::<Halt>() {
+        Some(Halt::Limit(cause)) => return Ending::Stopped(*cause),
+        Some(Halt::Cancelled) => return Ending::Cancelled,
+        Some(Halt::Exited) => {
+            return refused.map_or_else(|| Ending::Trapped(Halt::Exited.to_string()), Ending::Stopped);
+        }
+        None => {}
+    }
+    if let Some(ResourceTableError::Full) = error.downcast_ref::<ResourceTableError>() {
+        return Ending::Stopped(StopCause::Resources);
+    }
+    if error.is::<wasmtime::PoolConcurrencyLimitError>() || error.is::<Panicked>() {
+        return Ending::HostFailed(error.to_string());
+    }
+    let cause = match error.downcast_ref::<Trap>() {
+        Some(Trap::OutOfFuel) => Some(StopCause::Fuel),
+        Some(Trap::StackOverflow) => Some(StopCause::Stack),
+        Some(Trap::Interrupt) => Some(StopCause::Deadline),
+        Some(_) => refused,
+        None => refused.or_else(|| untyped(error)),
+    };
+    cause.map_or_else(|| Ending::Trapped(format!("{error:#}")), Ending::Stopped)
+}
+
+/// Recognises the limits that wasmtime reports by text only; tests hold these texts to the version in use.
+fn untyped(error: &wasmtime::Error) -> Option<StopCause> {
+    let text = error.root_cause().to_string();
+    let known = [
+        ("resource limit exceeded", StopCause::Resources),
+        ("store handle limit exceeded", StopCause::Resources),
+        ("fuel allocated for hostcalls has been exhausted", StopCause::Output),
+    ];
+    known.iter().find(|(part, _)| text.contains(part)).map(|(_, cause)| *cause)
+}

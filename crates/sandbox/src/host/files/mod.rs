@@ -1,0 +1,109 @@
+//! `wasi:filesystem`: descriptors over staged directory trees.
+//!
+//! Every operation runs on the current thread: handing a read to another thread costs more than the read. What could
+//! take long is bounded by a named cap, so a deadline is never far.
+
+#![expect(unreachable_pub, reason = "the generated bindings re-export the types behind the WIT resources")]
+
+mod convert;
+mod descriptor;
+mod stream;
+
+use wasmtime::component::{Resource, ResourceTableError};
+
+use super::Host;
+use crate::bindings::wasi::filesystem::{preopens, types};
+use crate::halt::Halt;
+use protocol::StopCause;
+
+pub use convert::FileError;
+
+/// Entries of one directory that a guest may list; the host holds them while the listing is open.
+pub(crate) const MAX_LISTED_ENTRIES: usize = 1_000_000;
+
+/// A directory tree that a guest finds open when it starts.
+pub(crate) struct Preopen {
+    pub(crate) name: String,
+    pub(crate) root: stage::Dir,
+    pub(crate) writable: bool,
+}
+
+/// The files of one call.
+pub(crate) struct Files {
+    preopens: Vec<Preopen>,
+    open: u32,
+    limit: u32,
+}
+
+impl Files {
+    pub(crate) fn new(preopens: Vec<Preopen>, limit: u32) -> Self {
+        Self { preopens, open: 0, limit }
+    }
+
+    pub(crate) fn none() -> Self {
+        Self::new(Vec::new(), 0)
+    }
+}
+
+/// An open file or directory.
+pub struct Descriptor {
+    /// Position of its mount among the call's: nothing is renamed, linked or compared across mounts.
+    mount: usize,
+    node: Node,
+    /// What may be done through it. A directory's `mutate-directory` is its mount's, wherever it was opened.
+    flags: types::DescriptorFlags,
+}
+
+enum Node {
+    File(stage::File),
+    Dir(stage::Dir),
+}
+
+/// A directory being listed.
+pub struct Listing(std::vec::IntoIter<stage::DirEntry>);
+
+impl Host {
+    /// Opens a handle; beyond the limit the call ends.
+    fn open<T: Send + 'static>(&mut self, handle: T) -> wasmtime::Result<Resource<T>> {
+        if self.files.open >= self.files.limit {
+            return Err(Halt::Limit(StopCause::Resources).into());
+        }
+        let handle = self.table.push(handle)?;
+        self.files.open += 1;
+        Ok(handle)
+    }
+
+    fn close<T: Send + 'static>(&mut self, handle: Resource<T>) -> Result<(), ResourceTableError> {
+        self.table.delete(handle)?;
+        self.files.open -= 1;
+        Ok(())
+    }
+}
+
+impl preopens::Host for Host {
+    /// Returns each mount under its name, and the workspace also as `.`, where relative paths start.
+    fn get_directories(&mut self) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
+        let mut directories = Vec::new();
+        for mount in 0..self.files.preopens.len() {
+            let name = self.files.preopens[mount].name.clone();
+            if name == WORKSPACE {
+                directories.push((self.preopen(mount)?, ".".to_owned()));
+            }
+            directories.push((self.preopen(mount)?, name));
+        }
+        Ok(directories)
+    }
+}
+
+/// The mount that relative paths resolve in.
+const WORKSPACE: &str = "/work";
+
+impl Host {
+    fn preopen(&mut self, mount: usize) -> wasmtime::Result<Resource<Descriptor>> {
+        let Preopen { root, writable, .. } = &self.files.preopens[mount];
+        let read = types::DescriptorFlags::READ;
+        let flags = if *writable { read | types::DescriptorFlags::MUTATE_DIRECTORY } else { read };
+        let node = Node::Dir(root.duplicate());
+        self.open(Descriptor { mount, node, flags })
+    }
+}

@@ -1,0 +1,99 @@
+//! Files as byte streams, always ready: the work is done in the call that asks for it.
+
+use bytes::Bytes;
+use wasmtime_wasi::async_trait;
+use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, StreamResult};
+
+use super::convert::FileError;
+
+/// Bytes that one host call moves at most: the host allocates them, and no other guest runs meanwhile on this thread.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// Returns `length` cut to one chunk.
+pub(super) fn chunk(length: u64) -> usize {
+    usize::try_from(length).unwrap_or(usize::MAX).min(CHUNK_BYTES)
+}
+
+/// Reads a file forward.
+pub(super) struct Reader {
+    file: stage::File,
+    position: u64,
+}
+
+impl Reader {
+    pub(super) fn new(file: stage::File, position: u64) -> Self {
+        Self { file, position }
+    }
+}
+
+#[async_trait]
+impl Pollable for Reader {
+    async fn ready(&mut self) {}
+}
+
+#[async_trait]
+impl InputStream for Reader {
+    fn read(&mut self, length: usize) -> StreamResult<Bytes> {
+        if length == 0 {
+            return Ok(Bytes::new());
+        }
+        let bytes = self.file.read_at(self.position, length.min(CHUNK_BYTES)).map_err(stream_error)?;
+        if bytes.is_empty() {
+            return Err(StreamError::Closed);
+        }
+        self.position += bytes.len() as u64;
+        Ok(bytes.into())
+    }
+}
+
+/// Writes a file forward, or at its end.
+pub(super) struct Writer {
+    file: stage::File,
+    /// `None` appends.
+    position: Option<u64>,
+}
+
+impl Writer {
+    pub(super) fn at(file: stage::File, position: u64) -> Self {
+        Self { file, position: Some(position) }
+    }
+
+    pub(super) fn append(file: stage::File) -> Self {
+        Self { file, position: None }
+    }
+}
+
+#[async_trait]
+impl Pollable for Writer {
+    async fn ready(&mut self) {}
+}
+
+#[async_trait]
+impl OutputStream for Writer {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        match &mut self.position {
+            Some(position) => {
+                self.file.write_at(*position, &bytes).map_err(stream_error)?;
+                *position += bytes.len() as u64;
+            }
+            None => self.file.append(&bytes).map_err(stream_error)?,
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(CHUNK_BYTES)
+    }
+}
+
+/// Returns the stream's error: a reached limit ends the call, anything else is the guest's to read.
+fn stream_error(error: stage::StageError) -> StreamError {
+    match FileError::from(error.clone()) {
+        FileError::Halt(halt) => StreamError::Trap(halt),
+        FileError::Code(_) => StreamError::LastOperationFailed(error.into()),
+    }
+}

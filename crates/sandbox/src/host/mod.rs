@@ -1,0 +1,116 @@
+//! What a guest may reach: one module for each WASI package, every interface linked by name.
+//!
+//! Nothing native is linked by default. A host function is listed in [`INTERFACES`] and added in [`linker`], or it does
+//! not exist for guests. No sockets, no HTTP, no environment.
+
+mod cli;
+mod clock;
+mod files;
+mod output;
+mod random;
+
+use std::time::Instant;
+
+use policy::Limits;
+use wasmtime::Engine;
+use wasmtime::component::{HasSelf, Linker, ResourceTable};
+use wasmtime_wasi::p2::bindings::{cli as wasi_cli, clocks, io, random as wasi_random};
+
+#[expect(unreachable_pub, reason = "the generated bindings re-export them")]
+pub use files::{Descriptor, FileError, Listing};
+pub(crate) use files::{Files, Preopen};
+pub(crate) use output::Output;
+
+use crate::bindings::wasi::filesystem;
+use crate::limiter::Limiter;
+
+/// The interfaces that a component may import, without their versions (all WASI 0.2).
+pub(crate) const INTERFACES: [&str; 19] = [
+    "wasi:cli/environment",
+    "wasi:cli/exit",
+    "wasi:cli/stderr",
+    "wasi:cli/stdin",
+    "wasi:cli/stdout",
+    "wasi:cli/terminal-input",
+    "wasi:cli/terminal-output",
+    "wasi:cli/terminal-stderr",
+    "wasi:cli/terminal-stdin",
+    "wasi:cli/terminal-stdout",
+    "wasi:clocks/monotonic-clock",
+    "wasi:clocks/wall-clock",
+    "wasi:filesystem/preopens",
+    "wasi:filesystem/types",
+    "wasi:io/error",
+    "wasi:io/poll",
+    "wasi:io/streams",
+    "wasi:random/insecure-seed",
+    "wasi:random/random",
+];
+
+/// Handles beside files that a call may hold: its standard streams, pollables, errors, and one stream for each file.
+const HANDLES_BESIDE_FILES: usize = 256;
+
+/// Bytes that one host call may take from a guest at least, whatever its output limit: a large write, a long path.
+const TRANSFER_BYTES: usize = 4 << 20;
+
+/// The state of one call that host functions see.
+pub(crate) struct Host {
+    pub(crate) table: ResourceTable,
+    pub(crate) limiter: Limiter,
+    pub(crate) output: Output,
+    files: Files,
+    /// Zero of the guest's monotonic clock.
+    started: Instant,
+}
+
+impl Host {
+    pub(crate) fn new(limits: &Limits, files: Files, started: Instant) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(handles(limits));
+        Self { table, limiter: Limiter::new(limits), output: Output::new(limits.output_bytes), files, started }
+    }
+}
+
+/// Returns the bytes that one host call, or the call's own result, may carry out of the guest.
+pub(crate) fn transfer_bytes(limits: &Limits) -> usize {
+    TRANSFER_BYTES.max(usize::try_from(limits.output_bytes).unwrap_or(usize::MAX))
+}
+
+/// Returns the handles that a call may hold: each file may have a stream and a pollable.
+pub(crate) fn handles(limits: &Limits) -> usize {
+    limits.open_files as usize * 3 + HANDLES_BESIDE_FILES
+}
+
+/// Returns the linker with every interface of [`INTERFACES`].
+pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Host>> {
+    type Own = HasSelf<Host>;
+    type Table = HasSelf<ResourceTable>;
+    let mut linker = Linker::new(engine);
+    let to = &mut linker;
+    io::error::add_to_linker::<_, Table>(to, |host: &mut Host| &mut host.table)?;
+    io::poll::add_to_linker::<_, Table>(to, |host: &mut Host| &mut host.table)?;
+    io::streams::add_to_linker::<_, Table>(to, |host: &mut Host| &mut host.table)?;
+    clocks::monotonic_clock::add_to_linker::<_, Own>(to, |host| host)?;
+    clocks::wall_clock::add_to_linker::<_, Own>(to, |host| host)?;
+    wasi_random::random::add_to_linker::<_, Own>(to, |host| host)?;
+    wasi_random::insecure_seed::add_to_linker::<_, Own>(to, |host| host)?;
+    wasi_cli::environment::add_to_linker::<_, Own>(to, |host| host)?;
+    wasi_cli::exit::add_to_linker::<_, Own>(to, |host| host)?;
+    wasi_cli::stdin::add_to_linker::<_, Own>(to, |host| host)?;
+    wasi_cli::stdout::add_to_linker::<_, Own>(to, |host| host)?;
+    wasi_cli::stderr::add_to_linker::<_, Own>(to, |host| host)?;
+    wasi_cli::terminal_input::add_to_linker::<_, Own>(to, |host| host)?;
+    wasi_cli::terminal_output::add_to_linker::<_, Own>(to, |host| host)?;
+    wasi_cli::terminal_stdin::add_to_linker::<_, Own>(to, |host| host)?;
+    wasi_cli::terminal_stdout::add_to_linker::<_, Own>(to, |host| host)?;
+    wasi_cli::terminal_stderr::add_to_linker::<_, Own>(to, |host| host)?;
+    filesystem::types::add_to_linker::<_, Own>(to, |host| host)?;
+    filesystem::preopens::add_to_linker::<_, Own>(to, |host| host)?;
+    Ok(linker)
+}
+
+/// Returns the imports among `imports` that no interface of this host answers.
+pub(crate) fn refused(imports: &[String]) -> Vec<String> {
+    let known = |import: &str| INTERFACES.contains(&import.split('@').next().unwrap_or(import));
+    imports.iter().filter(|import| !known(import)).cloned().collect()
+}

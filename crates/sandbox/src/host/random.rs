@@ -1,0 +1,30 @@
+//! `wasi:random`: the thread's cryptographic generator, seeded by the operating system.
+
+use rand::Rng as _;
+use wasmtime_wasi::p2::bindings::random::{insecure_seed, random};
+
+use super::Host;
+
+/// Random bytes in one request; real programs ask for a few dozen, and the host allocates them at once.
+const MAX_RANDOM_BYTES: u64 = 64 << 10;
+
+impl random::Host for Host {
+    fn get_random_bytes(&mut self, length: u64) -> wasmtime::Result<Vec<u8>> {
+        if length > MAX_RANDOM_BYTES {
+            wasmtime::bail!("{length} random bytes in one request; the limit is {MAX_RANDOM_BYTES}");
+        }
+        let mut bytes = vec![0; usize::try_from(length)?];
+        rand::rng().fill_bytes(&mut bytes);
+        Ok(bytes)
+    }
+
+    fn get_random_u64(&mut self) -> wasmtime::Result<u64> {
+        Ok(rand::rng().next_u64())
+    }
+}
+
+impl insecure_seed::Host for Host {
+    fn insecure_seed(&mut self) -> wasmtime::Result<(u64, u64)> {
+        Ok((rand::rng().next_u64(), rand::rng().next_u64()))
+    }
+}

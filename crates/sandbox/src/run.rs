@@ -1,0 +1,226 @@
+//! The executor: one permit, one instance, one call.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt as _;
+use policy::{Access, Authority, Limits, Permit};
+use protocol::{CallUsage, StopCause};
+use serde_json::Value;
+use tokio::sync::SemaphorePermit;
+use tokio_util::sync::CancellationToken;
+use wasmtime::{Store, StoreContextMut, UpdateDeadline};
+
+use crate::bindings::tool::ToolGuestPre;
+use crate::bindings::tool::exports::boxagnts::tool::tool::{Definition, Failure, Output};
+use crate::halt::{Halt, Panicked, ending};
+use crate::host::{self, Files, Host, Preopen};
+use crate::{Ending, LoadedTool, Mount, Outcome, Sandbox, Shared};
+
+/// One call of a tool.
+pub struct Call<'a> {
+    /// The tool's name, as its definition says.
+    pub tool: &'a str,
+    /// The arguments that the permit was given for.
+    pub arguments: &'a Value,
+    /// What may be mounted; only what the permit's grant names is.
+    pub mounts: Vec<Mount>,
+    /// Ends the call within 100 ms, wherever it is.
+    pub cancel: CancellationToken,
+}
+
+impl Sandbox {
+    /// Consumes `permit` and runs `call` of `tool`; waits first while as many calls run as may.
+    ///
+    /// Needs a tokio runtime with its timer. Dropping the future ends the call.
+    pub async fn run(&self, permit: Permit, tool: &LoadedTool, call: Call<'_>) -> Outcome {
+        let authority = match permit.redeem(call.tool, call.arguments) {
+            Ok(authority) => authority,
+            Err(mismatch) => return unrun(Ending::HostFailed(mismatch.to_string()), call.mounts),
+        };
+        let (code, _slot) = match self.admit(tool, &call.cancel).await {
+            Ok(admitted) => admitted,
+            Err(ending) => return unrun(ending, call.mounts),
+        };
+        let limits = authority.limits().meet(&self.0.ceiling);
+        let files = Files::new(preopens(&authority, &call.mounts), limits.open_files);
+        let mut running = Running::new(&self.0, limits, files, call.cancel);
+        let arguments = protocol::canonical(call.arguments);
+        let result = running.call(code, call.tool, &arguments).await;
+        running.finish(result, call.mounts)
+    }
+
+    /// Waits for a free slot and the tool's code.
+    async fn admit<'a>(
+        &'a self,
+        tool: &'a LoadedTool,
+        cancel: &CancellationToken,
+    ) -> Result<(&'a ToolGuestPre<Host>, SemaphorePermit<'a>), Ending> {
+        let ready = async {
+            let slot = self.0.slots.acquire().await.expect("the semaphore is never closed");
+            let code = tool.code().await.map_err(|error| Ending::HostFailed(error.to_string()))?;
+            Ok((code, slot))
+        };
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(Ending::Cancelled),
+            ready = ready => ready,
+        }
+    }
+}
+
+/// Returns what the tools of `code` say they are.
+pub(crate) async fn definitions(
+    shared: &Shared,
+    code: &ToolGuestPre<Host>,
+    limits: Limits,
+) -> Result<Vec<Definition>, Ending> {
+    let _slot = shared.slots.acquire().await.expect("the semaphore is never closed");
+    let mut running = Running::new(shared, limits.meet(&shared.ceiling), Files::none(), CancellationToken::new());
+    let result = running.definitions(code).await;
+    result.map_err(|error| running.ending(&error))
+}
+
+fn unrun(ending: Ending, mounts: Vec<Mount>) -> Outcome {
+    Outcome { ending, usage: CallUsage::default(), mounts, printed: String::new() }
+}
+
+/// Returns the mounts that `authority` holds, with no more access than it holds.
+fn preopens(authority: &Authority, mounts: &[Mount]) -> Vec<Preopen> {
+    let granted = |mount: &Mount| {
+        let access = authority.grant().file_access(&mount.name)?;
+        Some(Preopen {
+            name: mount.name.clone(),
+            root: mount.stage.root(),
+            writable: access >= Access::ReadWrite && mount.stage.is_writable(),
+        })
+    };
+    mounts.iter().filter_map(granted).collect()
+}
+
+/// One guest, from its empty store to its end.
+struct Running {
+    store: Store<Host>,
+    limits: Limits,
+    started: Instant,
+    cancel: CancellationToken,
+}
+
+impl Running {
+    fn new(shared: &Shared, limits: Limits, files: Files, cancel: CancellationToken) -> Self {
+        let started = Instant::now();
+        let mut store = Store::new(&shared.engine, Host::new(&limits, files, started));
+        store.limiter(|host| &mut host.limiter);
+        store.set_fuel(limits.fuel).expect("the engine consumes fuel");
+        store.set_hostcall_fuel(host::transfer_bytes(&limits));
+        store.set_max_component_handles(host::handles(&limits));
+        store.epoch_deadline_callback(each_epoch(started + timeout(&limits), cancel.clone()));
+        store.set_epoch_deadline(1);
+        Self { store, limits, started, cancel }
+    }
+
+    async fn call(&mut self, code: &ToolGuestPre<Host>, tool: &str, arguments: &str) -> wasmtime::Result<Reply> {
+        let bounds = self.bounds();
+        let store = &mut self.store;
+        bounds
+            .hold(async move {
+                let guest = code.instantiate_async(&mut *store).await?;
+                let reply = guest.boxagnts_tool_tool().call_call(&mut *store, tool, arguments).await?;
+                store.data().output.total(length(&reply))?;
+                Ok(reply)
+            })
+            .await
+    }
+
+    async fn definitions(&mut self, code: &ToolGuestPre<Host>) -> wasmtime::Result<Vec<Definition>> {
+        let bounds = self.bounds();
+        let store = &mut self.store;
+        bounds
+            .hold(async move {
+                let guest = code.instantiate_async(&mut *store).await?;
+                guest.boxagnts_tool_tool().call_definitions(&mut *store).await
+            })
+            .await
+    }
+
+    fn bounds(&self) -> Bounds {
+        Bounds { deadline: self.started + timeout(&self.limits), cancel: self.cancel.clone() }
+    }
+
+    fn ending(&self, error: &wasmtime::Error) -> Ending {
+        ending(error, self.store.data().limiter.refused())
+    }
+
+    fn finish(self, result: wasmtime::Result<Reply>, mounts: Vec<Mount>) -> Outcome {
+        let host = self.store.data();
+        let returned = result.as_ref().map_or(0, length);
+        let usage = CallUsage {
+            fuel: self.limits.fuel - self.store.get_fuel().unwrap_or(0),
+            wall_us: u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
+            memory_bytes: host.limiter.memory_bytes(),
+            output_bytes: host.output.printed_bytes() + returned as u64,
+            staged_bytes: mounts.iter().map(|mount| mount.stage.usage().bytes).sum(),
+        };
+        let ending = match result {
+            Ok(Ok(Output { text, summary })) => Ending::Returned { text, summary },
+            Ok(Err(Failure::Rejected(reason))) => Ending::Rejected(reason),
+            Ok(Err(Failure::Internal(reason))) => Ending::Internal(reason),
+            Err(error) => self.ending(&error),
+        };
+        Outcome { ending, usage, mounts, printed: host.output.printed() }
+    }
+}
+
+type Reply = Result<Output, Failure>;
+
+fn length(reply: &Reply) -> usize {
+    match reply {
+        Ok(Output { text, summary }) => text.len() + summary.len(),
+        Err(Failure::Rejected(reason) | Failure::Internal(reason)) => reason.len(),
+    }
+}
+
+fn timeout(limits: &Limits) -> Duration {
+    Duration::from_millis(limits.timeout_ms)
+}
+
+/// Returns what a computing guest does at each epoch: end when it must, else let others run.
+fn each_epoch(
+    deadline: Instant,
+    cancel: CancellationToken,
+) -> impl FnMut(StoreContextMut<'_, Host>) -> wasmtime::Result<UpdateDeadline> + Send + Sync + 'static {
+    move |_| {
+        if cancel.is_cancelled() {
+            return Err(Halt::Cancelled.into());
+        }
+        if Instant::now() >= deadline {
+            return Err(Halt::Limit(StopCause::Deadline).into());
+        }
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+    }
+}
+
+/// What ends a guest from outside, also while it waits in a host call.
+struct Bounds {
+    deadline: Instant,
+    cancel: CancellationToken,
+}
+
+impl Bounds {
+    /// Runs `guest` until it returns, is cancelled or reaches its deadline; a panic of host code is its failure.
+    async fn hold<T>(&self, guest: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::Result<T> {
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => Err(Halt::Cancelled.into()),
+            () = tokio::time::sleep_until(self.deadline.into()) => Err(Halt::Limit(StopCause::Deadline).into()),
+            // The store is only read and dropped after a panic.
+            ended = AssertUnwindSafe(guest).catch_unwind() => ended.unwrap_or_else(|panic| Err(panicked(&*panic).into())),
+        }
+    }
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> Panicked {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    Panicked(text.unwrap_or("no message").to_owned())
+}

@@ -1,0 +1,130 @@
+//! Cancelling, waiting, and not standing in anyone's way.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use sandbox::Ending;
+use serde_json::json;
+
+use crate::setting::{Given, fresh, shared, text, tool, wasm};
+
+pub(crate) const PROBES: &[&str] = &["sleeper"];
+
+/// The promise to the person who presses Ctrl-C.
+const PROMISE: Duration = Duration::from_millis(100);
+
+/// Starts `probe`, cancels it while it runs, and returns how long it took to end.
+async fn cancelled_after(probe: &'static str) -> Duration {
+    let given = Given::nothing();
+    tool(probe).prepare().await.unwrap();
+    let call = tokio::spawn({
+        let given = given.clone();
+        async move { given.run(probe, json!({})).await.ending }
+    });
+    // Long enough to be in the middle; too short would test less, not fail.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let asked = Instant::now();
+    given.cancel.cancel();
+    assert_eq!(call.await.unwrap(), Ending::Cancelled);
+    asked.elapsed()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_loop_is_cancelled_in_time() {
+    let took = cancelled_after("spin").await;
+    assert!(took < PROMISE, "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_call_is_cancelled_in_time() {
+    let took = cancelled_after("sleeper").await;
+    assert!(took < PROMISE, "{took:?}");
+}
+
+#[tokio::test]
+async fn a_loop_is_cancelled_on_a_single_thread_too() {
+    let took = cancelled_after("spin").await;
+    assert!(took < PROMISE, "{took:?}");
+}
+
+#[tokio::test]
+async fn what_was_cancelled_before_it_started_never_runs() {
+    let given = Given::nothing();
+    given.cancel.cancel();
+    let outcome = given.run("flood", json!({ "bytes": 1 })).await;
+    assert_eq!((outcome.ending, outcome.usage), (Ending::Cancelled, protocol::CallUsage::default()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_spinning_guests_leave_two_workers_live() {
+    tool("spin").prepare().await.unwrap();
+    let given = Given::nothing();
+    let spin = || {
+        let given = given.clone();
+        tokio::spawn(async move { given.run("spin", json!({})).await.ending })
+    };
+    let guests = [spin(), spin()];
+    let beats = Arc::new(AtomicU64::new(0));
+    let beating = tokio::spawn({
+        let beats = beats.clone();
+        async move {
+            loop {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                beats.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    });
+    let calls = async {
+        for _ in 0..5 {
+            assert_eq!(text(&Given::nothing().run("flood", json!({ "bytes": 1 })).await), "x");
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), calls).await.expect("other calls go on");
+    let until = tokio::time::timeout(Duration::from_secs(10), async {
+        while beats.load(Ordering::Relaxed) < 20 {
+            tokio::task::yield_now().await;
+        }
+    });
+    until.await.expect("other tasks go on");
+    beating.abort();
+    given.cancel.cancel();
+    for guest in guests {
+        assert_eq!(guest.await.unwrap(), Ending::Cancelled);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_beyond_the_last_slot_waits_and_can_be_cancelled() {
+    let (_folder, sandbox) = fresh(1);
+    let sleeper = sandbox.load(wasm("sleeper")).unwrap();
+    let run = |given: &Given, arguments| {
+        let (given, sandbox, sleeper) = (given.clone(), sandbox.clone(), sleeper.clone());
+        tokio::spawn(async move { given.run_in(&sandbox, &sleeper, "sleeper", &arguments, Vec::new()).await.ending })
+    };
+    sleeper.prepare().await.unwrap();
+    let (first, second, third) = (Given::nothing(), Given::nothing(), Given::nothing());
+    let running = run(&first, json!({}));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let (waiting, cancelled) = (run(&second, json!({ "milliseconds": 1 })), run(&third, json!({})));
+    third.cancel.cancel();
+    assert_eq!(cancelled.await.unwrap(), Ending::Cancelled);
+    assert!(!waiting.is_finished() && !running.is_finished());
+    first.cancel.cancel();
+    assert_eq!(running.await.unwrap(), Ending::Cancelled);
+    assert!(matches!(waiting.await.unwrap(), Ending::Returned { .. }));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dropping_the_future_ends_the_call() {
+    let given = Given::nothing();
+    tool("spin").prepare().await.unwrap();
+    let call = tokio::spawn(async move { given.run("spin", json!({})).await.ending });
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    call.abort();
+    assert!(call.await.unwrap_err().is_cancelled());
+    assert_eq!(
+        text(&Given::nothing().run_in(shared(), &tool("flood"), "flood", &json!({"bytes": 1}), Vec::new()).await),
+        "x"
+    );
+}
