@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context as _, Result, bail, ensure};
 use policy::{CommitRequest, Decision, Judge, Principal};
 use protocol::{CallId, ChangeSetId, CommitOutcome, Level, SessionId};
-use stage::{OpenHow, Opened, Quota, Scratch, Stage, StageOptions};
+use stage::{OpenHow, Opened, Quota, Scratch, Stage, StageOptions, Veil};
 use workspace::{Commit, Workspace};
 
 use crate::setup::{grant, open, random};
@@ -99,5 +99,6 @@ fn options(workspace: &Workspace) -> StageOptions {
         quota: Quota { bytes: 1 << 20, entries: 100 },
         scratch: Scratch::new(workspace.scratch()),
         clock: SystemTime::now,
+        veil: Veil::none(),
     }
 }

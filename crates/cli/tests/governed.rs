@@ -111,6 +111,8 @@ fn nothing_outside_the_workspace_can_be_read_or_written() {
 fn the_runtimes_own_state_is_private_and_invisible() {
     let product = Product::new();
     product.write("a.txt", "one\n");
+    product.write(".git/HEAD", "ref: refs/heads/main\n");
+    product.write(".git/objects/info/packs", "");
     product.write(".git/info/exclude", "# kept\n");
     let listed = call(&product, "list", &json!({"path": ".", "hidden": true}));
     assert!(listed.stdout.contains("a.txt") && !listed.stdout.contains("boxagnts"), "{}", listed.stdout);

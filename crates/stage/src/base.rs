@@ -14,7 +14,6 @@ use rustix::io::Errno;
 
 use crate::error::{Result, StageError, at};
 use crate::meta::{Kind, mode, stamp};
-use crate::tree::join;
 use crate::veil::Veil;
 
 /// Bytes moved at once when a file is hashed or copied: large enough that the system call does not count.
@@ -188,7 +187,7 @@ impl Base {
                 },
                 known => known,
             };
-            let veiled = |name: &str| self.veil.covers(&join(path, name));
+            let veiled = |name: &str| self.veil.covers_entry(path, name);
             if !name.to_str().is_ok_and(veiled) {
                 entries.push(RawEntry { name: name.to_bytes().to_vec(), kind: kind.into() });
             }

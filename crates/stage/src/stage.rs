@@ -10,8 +10,8 @@ use crate::content::Scratch;
 use crate::dir::Dir;
 use crate::error::{Result, StageError};
 use crate::quota::{Quota, Usage};
-use crate::veil::Veil;
 use crate::tree::{ROOT, Tree};
+use crate::veil::Veil;
 
 /// Tells the time of staged changes.
 pub type Clock = fn() -> SystemTime;

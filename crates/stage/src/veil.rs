@@ -3,29 +3,37 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::tree::join;
+
 /// Tells which paths of a base are hidden from one stage, beside what is always hidden. A hidden directory hides
 /// everything beneath it.
 ///
 /// It judges the place where something really is, not the name under which a guest comes to it: no link, rename or other
 /// spelling gets around it.
 #[derive(Clone)]
-pub struct Veil(Arc<dyn Fn(&str) -> bool + Send + Sync>);
+pub struct Veil(Option<Arc<dyn Fn(&str) -> bool + Send + Sync>>);
 
 impl Veil {
     /// Returns a veil over nothing.
     pub fn none() -> Self {
-        Self::new(|_| false)
+        Self(None)
     }
 
     /// Returns the veil over the paths, relative to the mount, for which `hides` is true.
     pub fn new(hides: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
-        Self(Arc::new(hides))
+        Self(Some(Arc::new(hides)))
     }
 
     /// Tells whether `path` or a directory on the way to it is hidden.
     pub(crate) fn covers(&self, path: &str) -> bool {
-        let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
-        ends.into_iter().any(|end| end > 0 && (self.0)(&path[..end]))
+        let Some(hides) = &self.0 else { return false };
+        let mut ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+        ends.any(|end| end > 0 && hides(&path[..end]))
+    }
+
+    /// Tells whether the entry `name` of `directory` is hidden.
+    pub(crate) fn covers_entry(&self, directory: &str, name: &str) -> bool {
+        self.0.is_some() && self.covers(&join(directory, name))
     }
 }
 

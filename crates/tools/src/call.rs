@@ -193,7 +193,7 @@ impl Calling<'_> {
         permit: Permit,
         approved: &BTreeSet<Effect>,
     ) -> Result<Ended, ToolsError> {
-        let mounts = self.tools.mounts(self.session, permit.limits());
+        let mounts = self.tools.mounts(self.session, tool, approved, permit.limits());
         let call = Call { tool: &tool.manifest.name, arguments, mounts, cancel: self.cancel.clone() };
         let mut outcome = self.tools.sandbox.run(permit, &tool.component, call).await;
         let ended = match std::mem::replace(&mut outcome.ending, Ending::Cancelled) {

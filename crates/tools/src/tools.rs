@@ -1,16 +1,17 @@
 //! The tool interface of one process: what calls need that does not change between them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use policy::{Access, CommitPermit, Judge, Limits};
+use policy::{Access, CommitPermit, Effect, Judge, Limits};
 use protocol::{CallId, ChangeSet, CommitOutcome, Observation};
 use sandbox::{Mount, Sandbox};
-use stage::{Quota, Scratch, Stage, StageError, StageOptions};
+use stage::{Quota, Scratch, Stage, StageError, StageOptions, Veil};
 use workspace::{Commit, CommitError, DiffError, JournalError, Workspace, WorkspaceError};
 
 use crate::approver::Approver;
-use crate::registry::{Registry, RegistryError};
+use crate::registry::{Registry, RegistryError, Tool};
 use crate::session::{RESULTS, ToolSession};
 
 /// Why the runtime cannot carry out calls at all. What is wrong with one call is never an error here.
@@ -84,10 +85,17 @@ impl Tools {
     }
 
     /// Returns a fresh stage for each mount that the session is granted.
-    pub(crate) fn mounts(&self, session: &ToolSession, limits: &Limits) -> Vec<Mount> {
+    pub(crate) fn mounts(
+        &self,
+        session: &ToolSession,
+        tool: &Tool,
+        approved: &BTreeSet<Effect>,
+        limits: &Limits,
+    ) -> Vec<Mount> {
         let mount = |(name, access): (&str, Access)| {
             let base = if name == RESULTS { session.results() } else { self.workspace.base(name)? };
-            let stage = Stage::new(base.clone(), self.options(name, access, limits));
+            let options = StageOptions { veil: self.veil(name, tool, approved), ..self.options(name, access, limits) };
+            let stage = Stage::new(base.clone(), options);
             stage.expect(&session.seen(name));
             Some(Mount { name: name.to_owned(), stage })
         };
@@ -101,7 +109,18 @@ impl Tools {
             quota: Quota { bytes: limits.staged_bytes, entries: limits.staged_entries },
             scratch: self.scratch.clone(),
             clock: SystemTime::now,
+            veil: Veil::none(),
         }
+    }
+
+    /// Returns what the rules that name paths hide from `tool`, wherever it meets it.
+    fn veil(&self, mount: &str, tool: &Tool, approved: &BTreeSet<Effect>) -> Veil {
+        if !self.judge.hides_paths() {
+            return Veil::none();
+        }
+        let (judge, mount, approved) = (self.judge.clone(), mount.to_owned(), approved.clone());
+        let (tool, level) = (tool.manifest.name.clone(), tool.manifest.level);
+        Veil::new(move |path| judge.hides(&tool, level, &format!("{mount}/{path}"), &approved))
     }
 
     /// Commits on a thread that may block: files are written and flushed.

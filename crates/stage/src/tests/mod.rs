@@ -10,4 +10,5 @@ mod open;
 mod paths;
 mod quota;
 mod support;
+mod veil;
 mod writer;

@@ -27,7 +27,14 @@ pub(crate) struct World {
 
 pub(crate) fn options(folder: &TempDir) -> StageOptions {
     let scratch = Scratch::new(folder.path().join("scratch"));
-    StageOptions { mount: "/work".into(), writable: true, quota: QUOTA, scratch, clock: noon }
+    StageOptions {
+        mount: "/work".into(),
+        writable: true,
+        quota: QUOTA,
+        scratch,
+        clock: noon,
+        veil: crate::Veil::none(),
+    }
 }
 
 /// Makes a folder with `base`, `scratch` and `temporaries` in it.
