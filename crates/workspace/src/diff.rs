@@ -1,6 +1,6 @@
 //! Change sets as unified text, in git's form, harmless on a terminal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::Read;
 
@@ -45,14 +45,16 @@ pub(crate) type Open<'a> = dyn FnMut(&ContentHash, Option<&str>) -> Result<Box<d
 
 /// Returns `changes` as text.
 pub(crate) fn unified(changes: &ChangeSet, open: &mut Open<'_>) -> Result<String> {
-    let by_path: BTreeMap<&str, &Change> = changes.changes.iter().map(|change| (change.path.as_str(), change)).collect();
+    let by_path: BTreeMap<&str, &Change> =
+        changes.changes.iter().map(|change| (change.path.as_str(), change)).collect();
     let origin = |change: &Change| {
         let from = by_path.get(change.renamed_from.as_deref()?)?;
         (change.before == Node::Absent && from.after == Node::Absent).then_some(*from)
     };
-    let moved: Vec<&str> = changes.changes.iter().filter_map(|change| Some(origin(change)?.path.as_str())).collect();
+    let moved: BTreeSet<&str> =
+        changes.changes.iter().filter_map(|change| Some(origin(change)?.path.as_str())).collect();
     let mut text = String::new();
-    let shown: Vec<&Change> = changes.changes.iter().filter(|change| !moved.contains(&change.path.as_str())).collect();
+    let shown: Vec<&Change> = changes.changes.iter().filter(|change| !moved.contains(change.path.as_str())).collect();
     for (at, change) in shown.iter().enumerate() {
         if text.len() > MAX_TEXT_BYTES {
             let _ = writeln!(text, "[{} more changes]", shown.len() - at);
@@ -72,11 +74,10 @@ struct Entry<'a> {
     from: Option<&'a Change>,
 }
 
-/// A side of a change: nothing, bytes to compare, or something that is only named.
+/// A side of a change: text to compare, empty where nothing is, or something that is only named.
 enum Side {
-    Absent,
     Text(String),
-    Opaque(u64),
+    Opaque,
 }
 
 impl Entry<'_> {
@@ -86,25 +87,23 @@ impl Entry<'_> {
     }
 
     fn text(&self, open: &mut Open<'_>) -> Result<String> {
-        let ((before, before_path), (after, after_path)) = (self.before(), (&self.change.after, self.change.path.as_str()));
+        let ((before, before_path), (after, after_path)) =
+            (self.before(), (&self.change.after, self.change.path.as_str()));
         let (old, new) = (self.label("a", before_path), self.label("b", after_path));
         let mut text = format!("diff --git {old} {new}\n");
         self.headers(&mut text);
         let sides = (side(before, Some(before_path), open)?, side(after, None, open)?);
-        let old = if *before == Node::Absent { "/dev/null" } else { &old };
-        let new = if *after == Node::Absent { "/dev/null" } else { &new };
+        let (was, is) = (size(before), size(after));
         match sides {
-            (Side::Opaque(_), _) | (_, Side::Opaque(_)) if same_content(before, after) => {}
-            (Side::Opaque(was), Side::Opaque(is)) => {
-                let _ = writeln!(text, "Binary or large files {old} and {new} differ ({was} to {is} bytes)");
+            (Side::Text(was), Side::Text(is)) => {
+                let old = if *before == Node::Absent { "/dev/null" } else { &old };
+                let new = if *after == Node::Absent { "/dev/null" } else { &new };
+                text.push_str(&hunks(&was, &is, old, new));
             }
-            (Side::Opaque(was), _) => {
-                let _ = writeln!(text, "Binary or large file {old} ({was} bytes)");
-            }
-            (_, Side::Opaque(is)) => {
-                let _ = writeln!(text, "Binary or large file {new} ({is} bytes)");
-            }
-            (was, is) => text.push_str(&hunks(&was.into_text(), &is.into_text(), old, new)),
+            _ if same_content(before, after) => {}
+            _ if *before == Node::Absent => drop(writeln!(text, "Binary or large file {new} ({is} bytes)")),
+            _ if *after == Node::Absent => drop(writeln!(text, "Binary or large file {old} ({was} bytes)")),
+            _ => drop(writeln!(text, "Binary or large files {old} and {new} differ ({was} to {is} bytes)")),
         }
         Ok(text)
     }
@@ -132,15 +131,6 @@ impl Entry<'_> {
     }
 }
 
-impl Side {
-    fn into_text(self) -> String {
-        match self {
-            Self::Text(text) => text,
-            Self::Absent | Self::Opaque(_) => String::new(),
-        }
-    }
-}
-
 /// Returns the mode as git writes it.
 fn mode(node: &Node) -> Option<u32> {
     match node {
@@ -159,24 +149,32 @@ fn kind(node: &Node) -> &'static str {
     }
 }
 
+/// Returns a file's size in bytes.
+fn size(node: &Node) -> u64 {
+    match node {
+        Node::File { size, .. } => *size,
+        _ => 0,
+    }
+}
+
 fn same_content(before: &Node, after: &Node) -> bool {
     matches!((before, after), (Node::File { hash: was, .. }, Node::File { hash: is, .. }) if was == is)
 }
 
 fn side(node: &Node, path: Option<&str>, open: &mut Open<'_>) -> Result<Side> {
     let (hash, size) = match node {
-        Node::Absent | Node::Directory { .. } => return Ok(Side::Absent),
+        Node::Absent | Node::Directory { .. } => return Ok(Side::Text(String::new())),
         Node::Symlink { target } => return Ok(Side::Text(target.clone())),
         Node::File { hash, size, .. } => (hash, *size),
     };
     if size > MAX_FILE_BYTES {
-        return Ok(Side::Opaque(size));
+        return Ok(Side::Opaque);
     }
     let mut bytes = Vec::new();
     open(hash, path)?.take(MAX_FILE_BYTES).read_to_end(&mut bytes)?;
     Ok(match String::from_utf8(bytes) {
         Ok(text) if !text.contains('\0') && text.lines().count() <= MAX_FILE_LINES => Side::Text(text),
-        _ => Side::Opaque(size),
+        _ => Side::Opaque,
     })
 }
 

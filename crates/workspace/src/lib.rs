@@ -31,7 +31,9 @@ pub use blobs::{BlobError, BlobReader, Blobs};
 pub use commit::{Commit, CommitError, Committed, Undo};
 pub use config::{Config, ConfigError, MapDir};
 pub use diff::DiffError;
-pub use journal::{ChangeSetRecord, ChangeSetState, Durability, Journal, JournalError, LookupError, SessionJournal, SessionSummary};
+pub use journal::{
+    ChangeSetRecord, ChangeSetState, Durability, Journal, JournalError, LookupError, SessionJournal, SessionSummary,
+};
 pub use lease::{LeaseError, SessionLease};
 pub use projection::{CallView, ChangeSetView, FinishedCall, PendingCall, SessionView, TurnView};
 pub use text::{block_for_terminal, for_terminal};

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use protocol::{
     CallId, CallOutcome, CallUsage, ChangeSet, ChangeSetId, CommitOutcome, ContentHash, DecisionRecord, Event,
-    EventBody, Message, ModelReply, Observation, Part, Role, StopReason, TokenUsage, ToolCall, ToolResult,
-    TurnId, TurnOutcome,
+    EventBody, Message, ModelReply, Observation, Part, Role, StopReason, TokenUsage, ToolCall, ToolResult, TurnId,
+    TurnOutcome,
 };
 
 use crate::journal::ChangeSetState;
@@ -90,7 +90,8 @@ pub struct ChangeSetView {
 }
 
 /// What the model reads of calls whose reply was cut off: they may lack their end, so they never run.
-const CUT_OFF: &str = "This call was not run: the reply that proposed it was cut off. Propose it again if it is still needed.";
+const CUT_OFF: &str =
+    "This call was not run: the reply that proposed it was cut off. Propose it again if it is still needed.";
 
 /// What the model reads of calls that nothing is known of.
 const ABANDONED: &str = "This call was interrupted, and no result was recorded.";
@@ -166,11 +167,8 @@ impl SessionView {
             return;
         }
         self.messages.push(Message { role: Role::Assistant, parts: reply.parts.clone() });
-        let pending = |proposal: &ToolCall| PendingCall {
-            proposal: proposal.clone(),
-            decision: None,
-            change_sets: Vec::new(),
-        };
+        let pending =
+            |proposal: &ToolCall| PendingCall { proposal: proposal.clone(), decision: None, change_sets: Vec::new() };
         self.pending = reply.tool_calls().map(pending).collect();
         if matches!(reply.stop, StopReason::MaxTokens | StopReason::Truncated | StopReason::ContentFilter) {
             self.answer_all(CUT_OFF);
@@ -205,7 +203,8 @@ impl SessionView {
     }
 
     fn finish_call(&mut self, event: &EventBody) {
-        let EventBody::CallFinished { call, tool, outcome, result, summary, full_output, usage, observed } = event else {
+        let EventBody::CallFinished { call, tool, outcome, result, summary, full_output, usage, observed } = event
+        else {
             return;
         };
         self.call(call, tool).finished = Some(FinishedCall {
@@ -273,7 +272,8 @@ impl SessionView {
     }
 
     fn new_change_set(&mut self, id: &ChangeSetId, call: Option<&CallId>) -> usize {
-        let (decided_call, decision) = self.decided.remove(id).map_or((None, None), |(call, record)| (call, Some(record)));
+        let (decided_call, decision) =
+            self.decided.remove(id).map_or((None, None), |(call, record)| (call, Some(record)));
         let call = call.cloned().or(decided_call);
         let pending = self.pending.iter_mut().find(|pending| Some(&pending.proposal.call) == call.as_ref());
         if let Some(pending) = pending {

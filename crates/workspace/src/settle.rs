@@ -93,7 +93,13 @@ impl Workspace {
     }
 
     /// Takes a commit back, leaving alone what a person changed.
-    pub(crate) fn restore(&self, writer: &Writer, base: &Base, changes: &ChangeSet, why: &str) -> Result<CommitOutcome> {
+    pub(crate) fn restore(
+        &self,
+        writer: &Writer,
+        base: &Base,
+        changes: &ChangeSet,
+        why: &str,
+    ) -> Result<CommitOutcome> {
         let (todo, mut foreign) = survey(base, changes, Side::Before)?;
         for step in steps(&todo) {
             faults::point("restoring");

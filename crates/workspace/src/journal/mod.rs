@@ -13,8 +13,8 @@ use protocol::{ContentHash, Event, EventBody, SessionId};
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params};
 use stage::Clock;
 
-pub use read::{ChangeSetRecord, ChangeSetState, LookupError, SessionSummary};
 pub(crate) use read::Unfinished;
+pub use read::{ChangeSetRecord, ChangeSetState, LookupError, SessionSummary};
 
 /// What an acknowledged append survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,7 +195,12 @@ fn insert(
     let now = i64::try_from(now_ms).unwrap_or(i64::MAX);
     let mut statement = transaction.prepare_cached(INSERT)?;
     let sequence = statement.insert(params![session.as_str(), now, kind, change_set, undoes, place, text])?;
-    Ok(Event { sequence: sequence.cast_unsigned(), session: session.clone(), recorded_at_ms: now_ms, body: body.clone() })
+    Ok(Event {
+        sequence: sequence.cast_unsigned(),
+        session: session.clone(),
+        recorded_at_ms: now_ms,
+        body: body.clone(),
+    })
 }
 
 /// Returns what an event is looked up by.

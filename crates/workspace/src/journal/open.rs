@@ -27,7 +27,8 @@ impl Journal {
     /// makes a new one.
     pub(crate) fn open(path: &Path, clock: Clock) -> Result<Self> {
         create(path)?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+        let flags =
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
         let connection = Connection::open_with_flags(path, flags).map_err(|error| failed(path, &error))?;
         prepare(path, &connection)?;
         let writer = Mutex::new(Writer { connection, durability: Durability::Process });

@@ -1,8 +1,6 @@
 //! Reading the journal. Everything here is a projection of its events.
 
-use protocol::{
-    CallId, ChangeSet, ChangeSetId, CommitOutcome, ContentHash, Event, EventBody, SessionId, TurnOutcome,
-};
+use protocol::{CallId, ChangeSet, ChangeSetId, CommitOutcome, ContentHash, Event, EventBody, SessionId, TurnOutcome};
 use rusqlite::{Connection, Params, Row, params};
 
 use super::{Journal, JournalError, Result, failed};
@@ -45,7 +43,9 @@ pub enum ChangeSetState {
     Intended,
     Ended(CommitOutcome),
     /// Committed, then taken back by this change set, which is in effect itself.
-    Undone { by: ChangeSetId },
+    Undone {
+        by: ChangeSetId,
+    },
 }
 
 /// One change set as the journal knows it.
@@ -108,7 +108,8 @@ impl Journal {
     }
 
     fn summary(&self, opened: Event) -> Result<SessionSummary> {
-        let of_kind = |order: &str| format!("{EVENT} WHERE session = ?1 AND kind = ?2 ORDER BY sequence {order} LIMIT 1");
+        let of_kind =
+            |order: &str| format!("{EVENT} WHERE session = ?1 AND kind = ?2 ORDER BY sequence {order} LIMIT 1");
         let session = opened.session.as_str();
         let first = self.select_one(&of_kind("ASC"), [session, "turn_opened"])?;
         let closed = self.select_one(&of_kind("DESC"), [session, "turn_closed"])?;
@@ -219,7 +220,8 @@ impl Journal {
     }
 
     fn outcome(&self, id: &ChangeSetId) -> Result<Option<CommitOutcome>> {
-        let query = format!("{EVENT} WHERE change_set = ?1 AND kind = 'commit_finished' ORDER BY sequence DESC LIMIT 1");
+        let query =
+            format!("{EVENT} WHERE change_set = ?1 AND kind = 'commit_finished' ORDER BY sequence DESC LIMIT 1");
         let event = self.select_one(&query, [id.as_str()])?;
         Ok(event.and_then(|event| match event.body {
             EventBody::CommitFinished { outcome, .. } => Some(outcome),
@@ -277,6 +279,8 @@ impl Journal {
         read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>> {
         let writer = self.writer();
+        #[cfg(test)]
+        plans::note(&writer.connection, query);
         rows(&writer.connection, query, params, read).map_err(|error| failed(&self.path, &error))
     }
 
@@ -319,4 +323,36 @@ fn rows<T>(
 /// Returns a limit as SQLite counts.
 fn count(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+/// How SQLite goes about each query, so that a test can see that none reads the whole journal.
+#[cfg(test)]
+pub(crate) mod plans {
+    use std::cell::RefCell;
+
+    use rusqlite::Connection;
+
+    type Plans = Vec<(String, Vec<String>)>;
+
+    thread_local!(static PLANS: RefCell<Option<Plans>> = const { RefCell::new(None) });
+
+    pub(crate) fn note(connection: &Connection, query: &str) {
+        PLANS.with_borrow_mut(|plans| {
+            let Some(plans) = plans else { return };
+            let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {query}")).unwrap();
+            // Parameters that are not bound are NULL, which a plan does not ask for.
+            let mut rows = statement.raw_query();
+            let mut plan = Vec::new();
+            while let Some(row) = rows.next().unwrap() {
+                plan.push(row.get(3).unwrap());
+            }
+            plans.push((query.to_owned(), plan));
+        });
+    }
+
+    pub(crate) fn record(work: impl FnOnce()) -> Plans {
+        PLANS.set(Some(Vec::new()));
+        work();
+        PLANS.take().unwrap()
+    }
 }

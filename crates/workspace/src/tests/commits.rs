@@ -90,8 +90,7 @@ fn a_file_that_changed_underneath_is_a_conflict_and_nothing_is_written() {
     let (session, call) = (&session(), &call());
     let committed = workspace.commit(Commit { session, call, permit, stage: &stage, changes: &changes }).unwrap();
     let mode = fs::metadata(place.path("b.txt")).unwrap().mode() & 0o777;
-    let conflict =
-        Conflict { path: "b.txt".into(), expected: file("one\n", mode), found: file("a person's\n", mode) };
+    let conflict = Conflict { path: "b.txt".into(), expected: file("one\n", mode), found: file("a person's\n", mode) };
     assert_eq!(committed.outcome, CommitOutcome::Conflicted { conflicts: vec![conflict] });
     assert_eq!(place.tree(), before);
     assert_eq!(kinds(&workspace.journal().events(session).unwrap()), ["decided", "finished"]);

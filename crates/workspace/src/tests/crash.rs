@@ -205,7 +205,8 @@ fn an_interrupted_commit_is_settled_in_its_own_directory_only() {
     let before = other.tree();
     let workspace = other.open();
     assert_eq!(other.tree(), before);
-    let reason = "the change set 000000000007 is neither finished nor taken back: /work is another directory than it was then";
+    let reason =
+        "the change set 000000000007 is neither finished nor taken back: /work is another directory than it was then";
     assert_eq!(workspace.opening().unsettled, [(set(7), reason.to_owned())]);
     let stage = stage(&workspace, "/work");
     stage_write(&stage, "a.txt", "x");

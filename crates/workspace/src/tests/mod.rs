@@ -1,8 +1,8 @@
 //! Tests of the workspace as a whole. They are unit tests because they stop commits at named points.
 
 mod commits;
-mod crash;
 mod cost;
+mod crash;
 mod opening;
 mod results;
 pub(crate) mod support;
