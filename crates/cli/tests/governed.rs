@@ -162,14 +162,19 @@ fn the_whole_of_a_long_result_can_be_read() {
         tool = "grep"
         arguments = { pattern = "needle", limit = 400 }
         [[reply]]
+        [[reply.call]]
+        tool = "grep"
+        arguments = { pattern = "needle 399", path = "/results" }
+        [[reply]]
         text = "Enough."
     "#;
     product.write("script.toml", script);
     let said = product.run(&["run", "--model", "script/script.toml", "search", "--headless", "--output", "json"]);
-    let finished = said.events().into_iter().find(|event| event["type"] == "call_finished").unwrap();
-    let text = finished["result"]["text"].as_str().unwrap();
-    assert!(text.contains("more bytes. The whole output is in /results/"), "{text}");
-    assert!(finished["full_output"].is_string() && !text.contains("needle 399"));
+    let finished: Vec<_> = said.events().into_iter().filter(|event| event["type"] == "call_finished").collect();
+    let text = |call: usize| finished[call]["result"]["text"].as_str().unwrap();
+    assert!(text(0).contains("more bytes. The whole output is in /results/"), "{}", text(0));
+    assert!(finished[0]["full_output"].is_string() && !text(0).contains("needle 399"));
+    assert!(text(1).contains("needle 399"), "{}", text(1));
 }
 
 #[test]

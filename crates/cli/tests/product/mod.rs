@@ -8,33 +8,33 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// A workspace that the binary is run in.
-pub struct Product {
+pub(crate) struct Product {
     folder: TempDir,
 }
 
 impl Product {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
-    pub fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Path {
         self.folder.path()
     }
 
-    pub fn write(&self, path: &str, content: &str) -> PathBuf {
+    pub(crate) fn write(&self, path: &str, content: &str) -> PathBuf {
         let path = self.root().join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, content).unwrap();
         path
     }
 
-    pub fn read(&self, path: &str) -> String {
+    pub(crate) fn read(&self, path: &str) -> String {
         std::fs::read_to_string(self.root().join(path)).unwrap()
     }
 
     /// Returns the command, with nothing of this machine's environment that could matter. Compiled tools are shared by
     /// all tests: compiling them each time would be most of their time.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_boxagnts"));
         command
             .args(arguments)
@@ -48,17 +48,17 @@ impl Product {
         command
     }
 
-    pub fn run(&self, arguments: &[&str]) -> Said {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Said {
         Said::from(self.command(arguments).output().unwrap())
     }
 }
 
 /// What the binary said, and how it ended.
 #[derive(Debug)]
-pub struct Said {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Said {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl From<Output> for Said {
@@ -70,19 +70,19 @@ impl From<Output> for Said {
 
 impl Said {
     /// Returns the events of `--output json`: every line of stdout is one.
-    pub fn events(&self) -> Vec<Value> {
+    pub(crate) fn events(&self) -> Vec<Value> {
         self.stdout
             .lines()
             .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not an event: {line}")))
             .collect()
     }
 
-    pub fn types(&self) -> Vec<String> {
+    pub(crate) fn types(&self) -> Vec<String> {
         self.events().iter().map(|event| event["type"].as_str().unwrap().to_owned()).collect()
     }
 
     /// Returns the snapshot form: exit code, stdout and stderr, with the workspace's own path and identifiers hidden.
-    pub fn shown(&self, product: &Product) -> String {
+    pub(crate) fn shown(&self, product: &Product) -> String {
         let root = product.root().canonicalize().unwrap();
         let hide = |text: &str| {
             let text = text

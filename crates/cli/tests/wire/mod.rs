@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 /// One reply of the pretended model.
 #[derive(Debug, Clone)]
-pub enum Step {
+pub(crate) enum Step {
     Call(&'static str, Value),
     Say(&'static str),
     /// Takes the request and never answers.
@@ -21,7 +21,7 @@ pub enum Step {
 }
 
 /// A running server. It stops when it is dropped.
-pub struct Wire {
+pub(crate) struct Wire {
     address: SocketAddr,
     requests: Arc<Mutex<Vec<Value>>>,
     stop: Arc<AtomicBool>,
@@ -30,7 +30,7 @@ pub struct Wire {
 
 impl Wire {
     /// Serves `steps`, chosen by how many replies the request already holds.
-    pub fn serve(steps: Vec<Step>) -> Self {
+    pub(crate) fn serve(steps: Vec<Step>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (requests, stop) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
@@ -47,17 +47,17 @@ impl Wire {
         Self { address, requests, stop, thread: Some(std::thread::spawn(accept)) }
     }
 
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
     /// Returns the bodies that came, in order.
-    pub fn requests(&self) -> Vec<Value> {
+    pub(crate) fn requests(&self) -> Vec<Value> {
         self.requests.lock().unwrap().clone()
     }
 
     /// Waits until `count` requests came.
-    pub fn wait_for(&self, count: usize) {
+    pub(crate) fn wait_for(&self, count: usize) {
         let deadline = std::time::Instant::now() + Duration::from_secs(60);
         while self.requests.lock().unwrap().len() < count {
             assert!(std::time::Instant::now() < deadline, "no {count} requests within a minute");
