@@ -96,7 +96,7 @@ impl Workspace {
         let _lock = self.lock_commits()?;
         self.settle_before(&changes.mount)?;
         let attempt = Attempt { session, call: Some(call), change_set, changes, undoes: None, mount };
-        self.attempt(attempt, stage, |hash| Ok(Box::new(stage.content(hash)?)))
+        self.attempt(&attempt, stage, |hash| Ok(Box::new(stage.content(hash)?)))
     }
 
     /// Returns the set that takes `of` back, for a decision about it.
@@ -114,7 +114,7 @@ impl Workspace {
         self.settle_before(&changes.mount)?;
         let (session, call) = (&record.session, None);
         let attempt = Attempt { session, call, change_set, changes, undoes: Some(undo.of), mount };
-        self.attempt(attempt, &self.empty_stage(mount, &changes.mount), |hash| self.content(hash))
+        self.attempt(&attempt, &self.empty_stage(mount, &changes.mount), |hash| self.content(hash))
     }
 
     fn undoable(&self, of: &ChangeSetId) -> Result<ChangeSetRecord> {
@@ -146,26 +146,26 @@ impl Workspace {
     /// Makes the attempt; contents that are not kept yet come from `source`.
     fn attempt(
         &self,
-        attempt: Attempt<'_>,
+        attempt: &Attempt<'_>,
         stage: &Stage,
         source: impl FnMut(&ContentHash) -> Result<Box<dyn Read>>,
     ) -> Result<Committed> {
         let mut conflicts = stage.conflicts(attempt.changes)?;
         faults::point("compared");
         if conflicts.is_empty() {
-            conflicts = self.intend(&attempt, source)?;
+            conflicts = self.intend(attempt, source)?;
         }
         if !conflicts.is_empty() {
-            return self.end(&attempt, CommitOutcome::Conflicted { conflicts }, Vec::new(), Durability::Process);
+            return self.end(attempt, CommitOutcome::Conflicted { conflicts }, Vec::new(), Durability::Process);
         }
         faults::point("intended");
         let applied = self.apply(attempt.mount, attempt.changes);
         faults::point("applied");
         let (outcome, observed) = match applied {
             Ok(observed) => (CommitOutcome::Committed, observed),
-            Err(error) => (self.take_back(&attempt, &error)?, Vec::new()),
+            Err(error) => (self.take_back(attempt, &error)?, Vec::new()),
         };
-        self.end(&attempt, outcome, observed, Durability::Power)
+        self.end(attempt, outcome, observed, Durability::Power)
     }
 
     /// Keeps all contents and records the intent, both durably. A file that changed while it was kept is a conflict, and

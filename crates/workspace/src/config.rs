@@ -126,7 +126,7 @@ struct Source<'a> {
 impl Source<'_> {
     fn invalid(&self, span: Option<Range<usize>>, message: String, hint: Option<String>) -> ConfigError {
         let start = span.map_or(0, |span| span.start).min(self.text.len());
-        let line = self.text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = self.text.get(..start).map_or(0, |before| before.matches('\n').count()) + 1;
         ConfigError::Invalid { path: self.path.to_owned(), line, message, hint }
     }
 

@@ -10,7 +10,7 @@ use crate::commit::CommitError;
 use crate::journal::{Durability, Journal};
 
 /// The largest content that lies in the journal, where it needs no flush of its own. Beyond this a file is cheaper to
-/// write than a row (SQLite's "Internal Versus External BLOBs" puts the border near 100 kB).
+/// write than a row (`SQLite`'s "Internal Versus External BLOBs" puts the border near 100 kB).
 const SMALL_BYTES: u64 = 128 << 10;
 
 /// Small contents that are held in memory before a part of them is written.

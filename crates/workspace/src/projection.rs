@@ -214,7 +214,9 @@ impl SessionView {
             result: result.clone(),
             full_output: full_output.clone(),
         });
-        observed.iter().for_each(|seen| self.observe(seen));
+        for seen in observed {
+            self.observe(seen);
+        }
         // A call that a person made by hand belongs to no reply.
         if let Some(at) = self.pending.iter().position(|pending| pending.proposal.call == *call) {
             self.pending.remove(at);

@@ -32,6 +32,10 @@ impl Sets {
     }
 }
 
+fn numbered(numbers: impl Iterator<Item = usize>, word: &str) -> String {
+    numbers.fold(String::new(), |text, number| text + &format!("{word} {number}\n"))
+}
+
 #[test]
 fn every_kind_of_change_is_shown() {
     let mut sets = Sets::default();
@@ -126,15 +130,14 @@ fn what_a_terminal_acts_on_is_neutralised_in_names_and_lines() {
 
 #[test]
 fn long_files_and_long_texts_are_cut_with_a_note() {
-    let lines = |count: usize, word: &str| (0..count).map(|at| format!("{word} {at}\n")).collect::<String>();
     let mut sets = Sets::default();
-    sets.edit("a", "", lines(5_000, "x"));
+    sets.edit("a", "", numbered(0..5_000, "x"));
     let text = sets.shown("/work");
     assert!(text.ends_with("[4003 more lines]\n"), "{}", &text[text.len() - 100..]);
     assert_eq!(text.lines().count(), MAX_SHOWN_LINES + 2);
 
     let mut sets = Sets::default();
-    sets.edit("a", "", lines(MAX_FILE_LINES + 1, "x"));
+    sets.edit("a", "", numbered(0..=MAX_FILE_LINES, "x"));
     sets.edit("b", "", "x".repeat(usize::try_from(MAX_FILE_BYTES).unwrap() + 1));
     assert_eq!(
         sets.shown("/work"),
@@ -154,8 +157,8 @@ fn long_files_and_long_texts_are_cut_with_a_note() {
 /// The longest files that are compared, with nothing in common: the worst that a planner can do to whoever looks.
 #[test]
 fn comparing_ends_soon_whatever_is_compared() {
-    let lines = |word: &str| (0..MAX_FILE_LINES).map(|at| format!("{word}{at}\n")).collect::<String>();
-    let swapped = (0..MAX_FILE_LINES).rev().map(|at| format!("a{at}\n")).collect::<String>();
+    let lines = |word: &str| numbered(0..MAX_FILE_LINES, word);
+    let swapped = numbered((0..MAX_FILE_LINES).rev(), "a");
     let repeated = |first: &str, second: &str| format!("{first}\n{second}\n").repeat(MAX_FILE_LINES / 2);
     for (was, is) in [(lines("a"), lines("b")), (lines("a"), swapped), (repeated("a", "b"), repeated("b", "b"))] {
         let start = std::time::Instant::now();

@@ -1,4 +1,4 @@
-//! The append-only journal: SQLite in WAL mode, one row an event.
+//! The append-only journal: `SQLite` in WAL mode, one row an event.
 
 mod open;
 mod read;
@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::UNIX_EPOCH;
 
 use policy::Recorder;
-use protocol::{ContentHash, Event, EventBody, SessionId};
+use protocol::{ChangeSetId, ContentHash, Event, EventBody, SessionId};
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params};
 use stage::Clock;
 
@@ -42,7 +42,7 @@ pub enum JournalError {
     Unwritable(serde_json::Error),
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: std::io::Error },
-    /// The database failed; `reason` is SQLite's.
+    /// The database failed; `reason` is `SQLite`'s.
     #[error("{path}: {reason}")]
     Failed { path: PathBuf, reason: String },
 }
@@ -139,6 +139,12 @@ impl Journal {
         Ok(events)
     }
 
+    /// Returns how durable the last append was.
+    #[cfg(test)]
+    pub(crate) fn last_durability(&self) -> Durability {
+        self.writer().durability
+    }
+
     fn now_ms(&self) -> u64 {
         let since = (self.clock)().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
@@ -210,7 +216,7 @@ fn landmark(body: &EventBody) -> (Option<&'static str>, Option<&str>, Option<&st
         EventBody::TurnOpened { .. } => (Some("turn_opened"), None, None),
         EventBody::TurnClosed { .. } => (Some("turn_closed"), None, None),
         EventBody::CommitIntended { change_set, undoes, .. } => {
-            (Some("commit_intended"), Some(change_set.as_str()), undoes.as_ref().map(|undoes| undoes.as_str()))
+            (Some("commit_intended"), Some(change_set.as_str()), undoes.as_ref().map(ChangeSetId::as_str))
         }
         EventBody::CommitFinished { change_set, .. } => (Some("commit_finished"), Some(change_set.as_str()), None),
         _ => (None, None, None),

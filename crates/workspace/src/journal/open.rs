@@ -11,7 +11,7 @@ use stage::Clock;
 
 use super::{Durability, Journal, JournalError, Result, Writer, failed};
 
-/// SQLite's mark of whose file it is (`PRAGMA application_id`): "BxAg".
+/// The mark of whose file it is (`PRAGMA application_id`): `BxAg`.
 const APPLICATION_ID: i64 = 0x4278_4167;
 
 /// Each schema adds to the one before; the file says how many it has (`PRAGMA user_version`).
@@ -36,7 +36,7 @@ impl Journal {
     }
 }
 
-/// Makes an empty file that only its owner can read; SQLite gives its companions the same mode.
+/// Makes an empty file that only its owner can read; `SQLite` gives its companions the same mode.
 fn create(path: &Path) -> Result<()> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {

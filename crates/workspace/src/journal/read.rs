@@ -236,7 +236,7 @@ impl Journal {
         let rows = self.rows(INTENTS, [], |row| Ok((Stored::of(row)?, row.get::<_, String>(4)?)))?;
         let mut unfinished = Vec::new();
         for (stored, place) in rows {
-            let event = self.event(stored)?;
+            let event = self.event(&stored)?;
             if let EventBody::CommitIntended { change_set, changes, .. } = event.body {
                 unfinished.push(Unfinished { session: event.session, change_set, changes, place });
             }
@@ -265,7 +265,7 @@ impl Journal {
 
     fn select(&self, query: &str, params: impl Params) -> Result<Vec<Event>> {
         let rows = self.rows(query, params, Stored::of)?;
-        rows.into_iter().map(|stored| self.event(stored)).collect()
+        rows.into_iter().map(|stored| self.event(&stored)).collect()
     }
 
     fn select_one(&self, query: &str, params: impl Params) -> Result<Option<Event>> {
@@ -284,7 +284,7 @@ impl Journal {
         rows(&writer.connection, query, params, read).map_err(|error| failed(&self.path, &error))
     }
 
-    fn event(&self, stored: Stored) -> Result<Event> {
+    fn event(&self, stored: &Stored) -> Result<Event> {
         let sequence = stored.sequence.cast_unsigned();
         let unreadable = |reason: String| JournalError::Unreadable { path: self.path.clone(), sequence, reason };
         Ok(Event {
@@ -320,12 +320,12 @@ fn rows<T>(
     statement.query_map(params, read)?.collect()
 }
 
-/// Returns a limit as SQLite counts.
+/// Returns a limit as `SQLite` counts.
 fn count(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
-/// How SQLite goes about each query, so that a test can see that none reads the whole journal.
+/// How `SQLite` goes about each query, so that a test can see that none reads the whole journal.
 #[cfg(test)]
 pub(crate) mod plans {
     use std::cell::RefCell;

@@ -185,9 +185,9 @@ fn another_process_settles_before_it_commits() {
     let stage = stage(&workspace, "/work");
     stage_write(&stage, "other.txt", "x");
     assert_eq!(commit(&workspace, &set(8), &stage).unwrap().outcome, CommitOutcome::Committed);
-    let state = |id| workspace.journal().change_set(&set(id)).unwrap().unwrap().state;
-    assert_eq!(state(7), ChangeSetState::Ended(CommitOutcome::Committed));
-    assert_eq!(state(8), ChangeSetState::Ended(CommitOutcome::Committed));
+    let ended = |id| workspace.journal().change_set(&set(id)).unwrap().unwrap().state;
+    assert_eq!(ended(7), ChangeSetState::Ended(CommitOutcome::Committed));
+    assert_eq!(ended(8), ChangeSetState::Ended(CommitOutcome::Committed));
     let mut expected = changed();
     expected.insert("other.txt".into(), place.tree()["other.txt"].clone());
     assert_eq!(place.tree(), expected);

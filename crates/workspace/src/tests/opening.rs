@@ -17,9 +17,12 @@ fn a_fresh_empty_directory_works() {
         let found = fs::metadata(place.path(".boxagnts").join(name)).unwrap();
         assert_eq!(found.mode() & 0o777, 0o600, "{name}");
     }
-    fn shared<T: Send + Sync>(_: &T) {}
-    shared(&workspace);
 }
+
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    shared::<Workspace>();
+};
 
 #[test]
 fn what_was_remembered_is_there_again() {
