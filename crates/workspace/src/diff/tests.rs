@@ -122,10 +122,12 @@ fn a_renamed_file_is_one_entry() {
 fn what_a_terminal_acts_on_is_neutralised_in_names_and_lines() {
     let mut sets = Sets::default();
     sets.edit("a\n+++ b/forged\u{1b}[2J", "x\n", "\u{1b}]52;c;evil\u{7}\u{202e}\u{e0041}\r\n");
-    let text = sets.shown("/work");
-    assert!(!text.contains(['\u{1b}', '\u{7}', '\u{202e}', '\u{e0041}', '\r']), "{text}");
-    assert!(!text.lines().any(|line| line.starts_with("+++ b/forged")), "{text}");
-    assert!(text.contains("+\\u{1b}]52;c;evil\\u{7}\\u{202e}\\u{e0041}\\u{d}\n"), "{text}");
+    for mount in ["/work", "/lib"] {
+        let text = sets.shown(mount);
+        assert!(!text.contains(['\u{1b}', '\u{7}', '\u{202e}', '\u{e0041}', '\r']), "{text}");
+        assert!(!text.lines().any(|line| line.starts_with("+++ b/forged")), "{text}");
+        assert!(text.contains("+\\u{1b}]52;c;evil\\u{7}\\u{202e}\\u{e0041}\\u{d}\n"), "{text}");
+    }
 }
 
 #[test]

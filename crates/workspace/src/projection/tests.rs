@@ -254,6 +254,13 @@ fn calls_without_a_result_are_answered_before_the_conversation_goes_on() {
 }
 
 #[test]
+fn an_empty_reply_is_not_said_again() {
+    let reply = ModelReply { parts: Vec::new(), usage: TokenUsage::default(), stop: StopReason::EndTurn };
+    let view = replay(vec![opened(1), EventBody::ModelReplied { turn: turn_id(1), number: 1, reply }]);
+    assert_eq!(view.messages, [user(1)]);
+}
+
+#[test]
 fn a_call_made_by_hand_is_listed_but_not_said() {
     let view = replay(vec![decided(1), finished(1, Vec::new())]);
     assert_eq!(view.calls.len(), 1);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
-use protocol::{CommitOutcome, Conflict, ContentHash, Event, EventBody, Node, SessionId};
+use protocol::{CommitOutcome, Conflict, ContentHash, Event, EventBody, Node, Observation, SessionId};
 
 use super::support::{
     Place, call, chmod, clock, commit, commit_write, permit, session, set, stage, stage_read, stage_write,
@@ -68,11 +68,21 @@ fn a_commit_changes_the_tree_and_says_so() {
 fn a_commit_tells_what_it_left_behind() {
     let place = Place::new(&[("a.txt", "one\n")]);
     let workspace = place.open();
+    let seen = stage(&workspace, "/work");
+    stage_read(&seen, "a.txt");
     let committed = commit_write(&workspace, 7, "a.txt", "two\n");
+    let stamp = workspace.base("/work").unwrap().stamp("a.txt").unwrap().unwrap();
+    assert_eq!(committed.observed, [Observation { mount: "/work".into(), path: "a.txt".into(), stamp }]);
+    // To a session that only remembers what it read, its own write looks like somebody else's.
+    let forgetful = stage(&workspace, "/work");
+    forgetful.expect(&seen.observed());
+    stage_write(&forgetful, "a.txt", "three\n");
+    let outcome = commit(&workspace, &set(8), &forgetful).unwrap().outcome;
+    assert!(matches!(outcome, CommitOutcome::Conflicted { .. }), "{outcome:?}");
     let next = stage(&workspace, "/work");
     next.expect(&committed.observed);
     stage_write(&next, "a.txt", "three\n");
-    assert_eq!(commit(&workspace, &set(8), &next).unwrap().outcome, CommitOutcome::Committed);
+    assert_eq!(commit(&workspace, &set(9), &next).unwrap().outcome, CommitOutcome::Committed);
     assert_eq!(fs::read_to_string(place.path("a.txt")).unwrap(), "three\n");
 }
 
@@ -164,6 +174,7 @@ fn an_error_half_way_takes_back_what_was_done() {
     expected.get_mut("b.txt").unwrap().1 = b"a person's\n".to_vec();
     assert_eq!(place.tree(), expected);
     assert_eq!(kinds(&workspace.journal().events(&session()).unwrap()), ["decided", "intended", "finished"]);
+    assert!(matches!(workspace.inverse(&set(7)), Err(CommitError::NotCommitted(id)) if id == set(7)));
     assert_eq!(place.leftovers(), Vec::<String>::new());
 }
 

@@ -214,3 +214,44 @@ fn an_interrupted_commit_is_settled_in_its_own_directory_only() {
     assert!(matches!(refused, Err(crate::CommitError::Unsettled { .. })), "{refused:?}");
     assert_eq!(other.tree(), before);
 }
+
+/// Interrupts a commit of what `change` stages, after all its steps, leaving everything as a crash does.
+fn interrupt(place: &Place, change: impl FnOnce(&stage::Stage)) {
+    let workspace = place.open();
+    let stage = stage(&workspace, "/work");
+    change(&stage);
+    faults::at_each(|point| assert_ne!(point, "applied", "the crash"));
+    let crash = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| commit(&workspace, &set(7), &stage)));
+    assert!(crash.is_err());
+    faults::at_each(|_| {});
+}
+
+#[test]
+fn half_written_files_are_swept() {
+    let place = Place::new(&[("d/a.txt", "one\n")]);
+    interrupt(&place, |stage| stage_write(stage, "d/a.txt", "two\n"));
+    place.write(".boxagnts/tmp/commits/.boxagnts-tmp-1-1", "half");
+    // Where the mount is on another file system, they lie beside their place.
+    place.write("d/.boxagnts-tmp-1-1", "half");
+    assert_eq!(place.leftovers().len(), 2);
+    place.open();
+    assert_eq!(place.leftovers(), Vec::<String>::new());
+}
+
+#[test]
+fn a_folder_that_became_a_link_is_not_written_through() {
+    let place = Place::new(&[("a.txt", "one\n"), ("b/old.txt", "old\n"), ("elsewhere/kept.txt", "kept\n")]);
+    interrupt(&place, |stage| {
+        stage_write(stage, "a.txt", "two\n");
+        stage.root().unlink_file("b/old.txt").unwrap();
+    });
+    place.write("a.txt", "a person's\n");
+    std::fs::rename(place.path("b"), place.path("moved")).unwrap();
+    std::os::unix::fs::symlink("elsewhere", place.path("b")).unwrap();
+    let before = place.tree();
+    let workspace = place.open();
+    let reason = "it was interrupted; changed meanwhile and left as it is: a.txt, b/old.txt".to_owned();
+    let state = workspace.journal().change_set(&set(7)).unwrap().unwrap().state;
+    assert_eq!(state, ChangeSetState::Ended(CommitOutcome::RolledBack { reason }));
+    assert_eq!(place.tree(), before);
+}
