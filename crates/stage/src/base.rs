@@ -100,6 +100,8 @@ impl Hit {
 pub(crate) struct RawEntry {
     pub(crate) name: Vec<u8>,
     pub(crate) kind: Kind,
+    /// Not to be shown; but a directory that holds it is not empty, and cannot be moved.
+    pub(crate) veiled: bool,
 }
 
 impl Base {
@@ -114,8 +116,14 @@ impl Base {
 
     /// Returns the same tree without what `veil` hides: as if it were not there.
     #[must_use]
-    pub(crate) fn veiled(&self, veil: Veil) -> Self {
-        Self { root: self.root.clone(), veil }
+    pub(crate) fn veiled(self, veil: Veil) -> Self {
+        Self { veil, ..self }
+    }
+
+    /// Returns the same tree with everything in it.
+    #[must_use]
+    pub(crate) fn unveiled(&self) -> Self {
+        self.clone().veiled(Veil::none())
     }
 
     /// Returns what stands at `path`, its content hashed in chunks; the stamp belongs to exactly that content. A path
@@ -187,10 +195,8 @@ impl Base {
                 },
                 known => known,
             };
-            let veiled = |name: &str| self.veil.covers_entry(path, name);
-            if !name.to_str().is_ok_and(veiled) {
-                entries.push(RawEntry { name: name.to_bytes().to_vec(), kind: kind.into() });
-            }
+            let veiled = name.to_str().is_ok_and(|name| self.veil.covers_entry(path, name));
+            entries.push(RawEntry { name: name.to_bytes().to_vec(), kind: kind.into(), veiled });
         }
         Ok(entries)
     }

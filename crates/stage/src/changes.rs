@@ -152,7 +152,9 @@ impl<'a> Survey<'a> {
         for entry in raw {
             let lossy = || join(path, &String::from_utf8_lossy(&entry.name));
             match std::str::from_utf8(&entry.name) {
-                Ok(name) if !is_hidden(name) && entry.kind != Kind::Other => names.push(name.to_owned()),
+                Ok(name) if !entry.veiled && !is_hidden(name) && entry.kind != Kind::Other => {
+                    names.push(name.to_owned());
+                }
                 _ => return Err(unrepresentable(&lossy())),
             }
         }

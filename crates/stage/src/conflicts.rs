@@ -22,7 +22,8 @@ impl Stage {
     pub fn conflicts(&self, changes: &ChangeSet) -> Result<Vec<Conflict>> {
         let tree = self.0.tree();
         let paths = changes.changes.iter().map(|change| change.path.as_str()).collect();
-        let inspection = Inspection { base: &self.0.base, tree: &tree, paths };
+        // What the guest may not see is in its way all the same.
+        let inspection = Inspection { base: &self.0.base.unveiled(), tree: &tree, paths };
         let mut conflicts = Vec::new();
         for change in &changes.changes {
             inspection.inspect(change, &mut conflicts)?;

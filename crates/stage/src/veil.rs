@@ -8,10 +8,15 @@ use crate::tree::join;
 /// Tells which paths of a base are hidden from one stage, beside what is always hidden. A hidden directory hides
 /// everything beneath it.
 ///
+/// What is hidden still stands in the way: a directory that holds it is not empty, a moved tree that holds it cannot be
+/// part of a change set, and something made in its place is a conflict.
+///
 /// It judges the place where something really is, not the name under which a guest comes to it: no link, rename or other
 /// spelling gets around it.
 #[derive(Clone)]
-pub struct Veil(Option<Arc<dyn Fn(&str) -> bool + Send + Sync>>);
+pub struct Veil(Option<Arc<Hides>>);
+
+type Hides = dyn Fn(&str) -> bool + Send + Sync;
 
 impl Veil {
     /// Returns a veil over nothing.

@@ -83,3 +83,20 @@ fn opening_for_writing_copies_nothing() {
     file.write_at(0, b"f").unwrap();
     assert_eq!(world.changed(), [""; 0], "the same at both ends");
 }
+
+#[test]
+fn a_closed_base_file_is_not_kept_open() {
+    use crate::tree::{Content, NodeKind};
+    let world = World::with(&["file"]);
+    let file = open(&world.root, "file", READ).unwrap();
+    world.root.rename("file", &world.root, "moved").unwrap();
+    let is_open = || {
+        let tree = world.stage.0.tree();
+        let id = tree.children(ROOT)["moved"].node.unwrap();
+        matches!(tree.get(id).kind, NodeKind::File(Content::Base(Some(_))))
+    };
+    assert!(is_open());
+    drop(file);
+    assert!(!is_open());
+    assert_eq!(text(&world.root, "moved"), "file");
+}

@@ -5,7 +5,7 @@ use crate::{OpenHow, StageError, Veil};
 fn veiled(entries: &[&str]) -> World {
     let folder = folder();
     fill(&folder.path().join("base"), entries);
-    let hides = |path: &str| path == "secrets" || path.ends_with(".env");
+    let hides = |path: &str| path == "secrets" || path.rsplit('/').next() == Some(".env");
     World::over(folder, |options| options.veil = Veil::new(hides))
 }
 
@@ -28,4 +28,16 @@ fn a_staged_rename_does_not_uncover_what_is_veiled() {
     assert_eq!(world.list("b"), ["open"]);
     let how = OpenHow { follow: true, read: true, ..OpenHow::default() };
     assert_eq!(world.root.open("b/.env", how).unwrap_err(), StageError::NoEntry);
+}
+
+#[test]
+fn what_is_veiled_is_not_removed_moved_or_replaced() {
+    let world = veiled(&["a/.env", "b/.env", "c/"]);
+    assert_eq!(world.root.remove_directory("a").unwrap_err(), StageError::NotEmpty);
+    super::support::write(&world.root, "a/.env", "mine").unwrap();
+    let changes = world.stage.changes().unwrap();
+    let conflicts = world.stage.conflicts(&changes).unwrap();
+    assert_eq!(conflicts.iter().map(|conflict| conflict.path.as_str()).collect::<Vec<_>>(), ["a/.env"]);
+    world.root.rename("b", &world.root, "c/b").unwrap();
+    assert_eq!(world.stage.changes().unwrap_err(), StageError::Unrepresentable { path: "b/.env".into() });
 }

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use protocol::{Change, ChangeSet, Node};
+use protocol::{Change, ChangeSet, ContentHash, Node};
 
 use super::support::World;
 use crate::{StageError, Standing, Step, Writer, steps};
@@ -132,6 +132,29 @@ fn steps_remove_from_the_leaves_and_make_from_the_root() {
         Step::Put(of(4)),
     ];
     assert_eq!(steps(&changes), expected);
+}
+
+#[test]
+fn a_step_is_not_performed_on_something_else() {
+    let world = World::with(&["file", "dir/"]);
+    let writer = world.writer();
+    let file = |text: &str| Node::File { hash: ContentHash::of(text.as_bytes()), size: text.len() as u64, mode: 0o644 };
+    let change = |path: &str, before, after| Change { path: path.into(), before, after, renamed_from: None };
+    let directory = |mode| Node::Directory { mode };
+    let steps = [
+        Step::Put(&change("file", file("other"), file("new"))),
+        Step::Put(&change("file", Node::Symlink { target: "x".into() }, Node::Symlink { target: "y".into() })),
+        Step::Remove(&change("file", file("other"), Node::Absent)),
+        Step::Remove(&change("dir", directory(0o700), Node::Absent)),
+        Step::Put(&change("dir", directory(0o700), directory(0o711))),
+    ];
+    for step in steps {
+        let mut content = |_: &ContentHash| -> Result<Box<dyn std::io::Read>, StageError> { Ok(Box::new(&b"new"[..])) };
+        let error = writer.perform(&step, &mut content).unwrap_err();
+        assert!(matches!(error, StageError::Changed { .. }), "{step:?}: {error:?}");
+    }
+    assert_eq!(world.base.node("file").unwrap(), file("file"));
+    assert_eq!(world.base.node("dir").unwrap(), directory(0o755));
 }
 
 #[test]
