@@ -240,17 +240,17 @@ fn half_written_files_are_swept() {
 
 #[test]
 fn a_folder_that_became_a_link_is_not_written_through() {
-    let place = Place::new(&[("a.txt", "one\n"), ("b/old.txt", "old\n"), ("elsewhere/kept.txt", "kept\n")]);
+    let place = Place::new(&[("a.txt", "one\n"), ("b/c/old.txt", "old\n"), ("elsewhere/c/kept.txt", "kept\n")]);
     interrupt(&place, |stage| {
         stage_write(stage, "a.txt", "two\n");
-        stage.root().unlink_file("b/old.txt").unwrap();
+        stage.root().unlink_file("b/c/old.txt").unwrap();
     });
     place.write("a.txt", "a person's\n");
     std::fs::rename(place.path("b"), place.path("moved")).unwrap();
     std::os::unix::fs::symlink("elsewhere", place.path("b")).unwrap();
     let before = place.tree();
     let workspace = place.open();
-    let reason = "it was interrupted; changed meanwhile and left as it is: a.txt, b/old.txt".to_owned();
+    let reason = "it was interrupted; changed meanwhile and left as it is: a.txt, b/c/old.txt".to_owned();
     let state = workspace.journal().change_set(&set(7)).unwrap().unwrap().state;
     assert_eq!(state, ChangeSetState::Ended(CommitOutcome::RolledBack { reason }));
     assert_eq!(place.tree(), before);

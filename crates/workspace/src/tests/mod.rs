@@ -1,7 +1,6 @@
 //! Tests of the workspace as a whole. They are unit tests because they stop commits at named points.
 
 mod commits;
-mod cost;
 mod crash;
 mod opening;
 mod results;
