@@ -8,9 +8,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use policy::{CommitRequest, Decision, Judge, Principal};
 use protocol::{CallId, ChangeSetId, CommitOutcome, Level, SessionId};
 use stage::{OpenHow, Opened, Quota, Scratch, Stage, StageOptions, Veil};
+use testkit::{grant, open, random};
 use workspace::{Commit, Workspace};
 
-use crate::setup::{grant, open, random};
 use crate::table::{Row, Sample, millis};
 
 const RUNS: u32 = 60;
@@ -23,7 +23,8 @@ pub(crate) fn measure() -> Result<Vec<Row>> {
     for files in [100, 10_000, 100_000] {
         let folder = tempfile::tempdir()?;
         grow(folder.path(), files)?;
-        let workspace = open(folder.path())?;
+        settle()?;
+        let workspace = open(folder.path());
         let runs = (0..RUNS).map(|run| commit(&workspace, run)).collect::<Result<Vec<_>>>()?;
         let sample = Sample::new(runs);
         let figure = format!("{} (p95 {})", millis(sample.median()), millis(sample.p95()));
@@ -55,6 +56,12 @@ fn grow(root: &Path, files: usize) -> Result<()> {
             std::fs::write(folder.join(format!("file-{file}.txt")), "one line\n")?;
         }
     }
+    Ok(())
+}
+
+/// Has the disk take the new tree first: nobody works in one that was made this second.
+fn settle() -> Result<()> {
+    ensure!(std::process::Command::new("sync").status()?.success(), "`sync` failed");
     Ok(())
 }
 

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use protocol::{Arguments, CallId, CallOutcome, ToolCall};
 use serde_json::json;
+use testkit::{Runtime, random};
 use tokio_util::sync::CancellationToken;
 use tools::builtin;
 
 use crate::floor::Floor;
-use crate::setup::{Setup, random};
 use crate::table::{Row, Sample, micros};
 
 /// Pairs of one call each; taken in turn, so that the machine's moods hit both alike.
@@ -24,20 +24,21 @@ pub(crate) async fn measure() -> Result<Vec<Row>> {
 }
 
 async fn pairs() -> Result<Vec<Row>> {
-    let setup = Setup::new()?;
+    let cache = tempfile::tempdir()?;
+    let runtime = Runtime::new(cache.path());
     let content = "one line of a small file\n".repeat(160);
-    std::fs::write(setup.folder.path().join("small.txt"), content)?;
+    std::fs::write(runtime.root().join("small.txt"), content)?;
     let floor = Floor::new(&component("read")?).map_err(bare_error)?;
-    let session = setup.session()?;
+    let session = runtime.session();
     let arguments = json!({"path": "small.txt"});
     let (mut bare, mut whole, mut inside) = (Vec::new(), Vec::new(), Vec::new());
     for pair in 0..WARM_UP + PAIRS {
-        let floor_took = floor.call(setup.folder.path(), "read", &arguments.to_string()).await.map_err(bare_error)?;
+        let floor_took = floor.call(runtime.root(), "read", &arguments.to_string()).await.map_err(bare_error)?;
         let call = CallId::from_random(random());
         let arguments = Arguments::Json(arguments.clone());
         let proposal = ToolCall { wire_id: String::new(), call, tool: "read".into(), arguments };
         let started = Instant::now();
-        let finished = setup.tools.call(&session, &proposal, &CancellationToken::new()).await?;
+        let finished = runtime.tools.call(&session, &proposal, &CancellationToken::new()).await?;
         let took = started.elapsed();
         ensure!(finished.outcome == CallOutcome::Succeeded, "the call ended with {:?}", finished.outcome);
         if pair >= WARM_UP {

@@ -7,10 +7,10 @@ use anyhow::{Result, ensure};
 use protocol::{CallId, TurnId, TurnOutcome};
 use providers::{Delta, ScriptedModel};
 use query::Driver;
+use testkit::{Runtime, random};
 use tokio_util::sync::CancellationToken;
 use workspace::SessionView;
 
-use crate::setup::{Setup, random};
 use crate::table::{Row, micros};
 
 const SCRIPT: &str = r#"
@@ -28,12 +28,13 @@ pub(crate) async fn measure() -> Result<Vec<Row>> {
 }
 
 async fn sessions() -> Result<Vec<Row>> {
-    let setup = Setup::new()?;
-    std::fs::write(setup.folder.path().join("small.txt"), "one line of a small file\n".repeat(160))?;
-    session(&setup, 20).await?;
+    let cache = tempfile::tempdir()?;
+    let runtime = Runtime::new(cache.path());
+    std::fs::write(runtime.root().join("small.txt"), "one line of a small file\n".repeat(160))?;
+    session(&runtime, 20).await?;
     let mut rows = Vec::new();
     for turns in [1_u32, 20, 100, 1_000] {
-        let each = session(&setup, turns).await? / turns;
+        let each = session(&runtime, turns).await? / turns;
         let what = format!("(c) a turn in a session of {turns}");
         rows.push(Row::against(what, micros(each), "2 ms", each <= Duration::from_millis(2)));
     }
@@ -41,13 +42,13 @@ async fn sessions() -> Result<Vec<Row>> {
 }
 
 /// Returns how long a session of `turns` model calls takes.
-async fn session(setup: &Setup, turns: u32) -> Result<Duration> {
+async fn session(runtime: &Runtime, turns: u32) -> Result<Duration> {
     let call_ids = Arc::new(|| CallId::from_random(random()));
     let driver = Driver {
         model: Arc::new(ScriptedModel::parse(SCRIPT, call_ids)?),
-        tools: &setup.tools,
-        workspace: &setup.workspace,
-        session: &setup.session()?,
+        tools: &runtime.tools,
+        workspace: &runtime.workspace,
+        session: &runtime.session(),
         max_turns: turns,
         cancel: CancellationToken::new(),
     };

@@ -28,14 +28,18 @@ pub(crate) const ROOMS: &[Room] = &[
     Room {
         name: "query",
         may_use: &["tools", "providers", "workspace", "policy", "protocol"],
-        tests_may_use: &["sandbox", "stage"],
+        tests_may_use: &["stage", "testkit"],
     },
+    Room { name: "testkit", may_use: &["tools", "sandbox", "workspace", "policy", "protocol"], tests_may_use: &[] },
     Room { name: "cli", may_use: EVERY_LIBRARY, tests_may_use: &[] },
-    Room { name: "benches", may_use: EVERY_LIBRARY, tests_may_use: &[] },
+    Room { name: "benches", may_use: EVERY_LIBRARY_AND_TESTKIT, tests_may_use: &[] },
     Room { name: "xtask", may_use: &[], tests_may_use: &[] },
 ];
 
 const EVERY_LIBRARY: &[&str] = &["query", "tools", "providers", "sandbox", "workspace", "stage", "policy", "protocol"];
+
+const EVERY_LIBRARY_AND_TESTKIT: &[&str] =
+    &["testkit", "query", "tools", "providers", "sandbox", "workspace", "stage", "policy", "protocol"];
 
 /// A crate from outside that only some rooms may name. `deny.toml` holds the same for what comes in through others.
 struct Fence {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use policy::Principal;
-use protocol::{Arguments, CallId, CallOutcome, Event, EventBody, Part, SessionId, TurnId, TurnOutcome, canonical};
+use protocol::{CallId, CallOutcome, Event, EventBody, SessionId, TurnId, TurnOutcome};
 use providers::{Delta, ScriptedModel};
 use query::{Driver, Turned};
 use tools::{Package, ToolSession, Unattended, builtin};
@@ -138,7 +138,7 @@ async fn work(stage: &Stage) -> Result<Vec<Row>, Failure> {
     print("A planner at work\n")?;
     let turned = stage.play("Fix the spelling of \"recieved\" everywhere.", GOOD).await?;
     print(&format!("\n{}", turned.answer))?;
-    let mut sets = stage.workspace.journal().change_sets(100)?;
+    let sets = stage.workspace.journal().change_sets(100)?;
     let calls = stage.taken().iter().filter(|event| matches!(event.body, EventBody::CallFinished { .. })).count();
     let done = turned.outcome == TurnOutcome::Done && sets.len() == 8;
     let mut rows = vec![Row {
@@ -147,7 +147,7 @@ async fn work(stage: &Stage) -> Result<Vec<Row>, Failure> {
         by: "",
         as_expected: done,
     }];
-    let Some(last) = sets.drain(..).next() else { return Ok(rows) };
+    let Some(last) = sets.into_iter().next() else { return Ok(rows) };
     rows.push(undo(stage, &last)?);
     Ok(rows)
 }
@@ -201,32 +201,26 @@ fn attempt(event: &Event, events: &[Event]) -> Option<Row> {
     let (outcome, by, as_expected) = match outcome {
         CallOutcome::Denied { rule } => (format!("refused by rule `{rule}`"), "policy", true),
         CallOutcome::Stopped { cause } => (format!("stopped: {}", stopped(*cause)), "sandbox", true),
-        CallOutcome::Rejected => (format!("not possible: {summary}"), "sandbox", true),
+        CallOutcome::Rejected => (format!("not possible: {}", clause(summary)), "sandbox", true),
         other => (format!("{other:?}"), "", false),
     };
-    let said = arguments(call, events).unwrap_or_default();
-    Some(Row { attempt: format!("{tool} {said}"), outcome, by, as_expected })
+    Some(Row { attempt: intent(call, events).unwrap_or_else(|| tool.clone()), outcome, by, as_expected })
 }
 
-/// Returns what a proposed call names.
-fn arguments(call: &CallId, events: &[Event]) -> Option<String> {
-    let replies = events.iter().filter_map(|event| match &event.body {
+/// Returns what the planner said when it proposed `call`: "I loop for ever." is the attempt to loop for ever.
+fn intent(call: &CallId, events: &[Event]) -> Option<String> {
+    let mut replies = events.iter().filter_map(|event| match &event.body {
         EventBody::ModelReplied { reply, .. } => Some(reply),
         _ => None,
     });
-    let mut parts = replies.flat_map(|reply| &reply.parts);
-    parts.find_map(|part| match part {
-        Part::ToolCall(proposal) if proposal.call == *call => match &proposal.arguments {
-            Arguments::Json(value) => Some(
-                value
-                    .get("path")
-                    .and_then(|path| path.as_str())
-                    .map_or_else(|| canonical(value).replace("{}", ""), str::to_owned),
-            ),
-            Arguments::Malformed(text) => Some(text.clone()),
-        },
-        _ => None,
-    })
+    let proposing = replies.find(|reply| reply.tool_calls().any(|proposal| proposal.call == *call))?;
+    Some(proposing.text().trim_start_matches("I ").trim_end_matches('.').to_owned())
+}
+
+/// Returns the reason of a rejection without its advice.
+fn clause(summary: &str) -> &str {
+    let reason = summary.split_once(": ").map_or(summary, |(_, reason)| reason);
+    reason.split_once(';').map_or(reason, |(clause, _)| clause)
 }
 
 fn table(rows: &[Row]) -> String {

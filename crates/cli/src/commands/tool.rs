@@ -20,7 +20,8 @@ pub(crate) async fn list(place: &Place) -> Result<Exit, Failure> {
     let (tools, grant) = assemble(place)?;
     for definition in tools.registry().definitions(&grant).await? {
         let level = tools.registry().manifest(&definition.name).map(|manifest| manifest.level.to_string());
-        let purpose = definition.description.lines().next().unwrap_or_default();
+        let purpose =
+            definition.description.split_once(". ").map_or(definition.description.as_str(), |(first, _)| first);
         print(&format!("{:<8} {:<10} {}", definition.name, level.unwrap_or_default(), for_terminal(purpose)))?;
     }
     Ok(Exit::Done)

@@ -1,0 +1,87 @@
+//! Layer: beside all, for tests and benches only. Verb: STANDS IN.
+//!
+//! A runtime as boot assembles it, over a temporary workspace. Tests and benches ask it; it asks every layer below the
+//! loop. No crate of the product depends on it.
+//!
+//! Deliberately absent: doubles of any layer. What stands here is the real one.
+
+#![warn(clippy::unwrap_used)]
+#![expect(clippy::disallowed_methods, reason = "it stands in for boot, which mints the root grant")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use policy::{Access, Grant, GrantSpec, Judge, Limits, Principal, ToolScope};
+use protocol::{EventBody, SessionId};
+use sandbox::{Sandbox, SandboxOptions};
+use tempfile::TempDir;
+use tools::{Registry, ToolSession, Tools, ToolsOptions, Unattended, builtin};
+use workspace::{Durability, Mount, Workspace};
+
+/// Calls that run at the same time.
+const MAX_CONCURRENT_CALLS: u32 = 16;
+
+/// A runtime over a temporary workspace. Its methods panic where a test could not go on.
+pub struct Runtime {
+    pub workspace: Arc<Workspace>,
+    pub tools: Tools,
+    pub grant: Grant,
+    folder: TempDir,
+}
+
+impl Runtime {
+    /// Returns a runtime over an empty workspace, with its compiled tools in `cache`.
+    pub fn new(cache: &Path) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let workspace = open(folder.path());
+        let ceiling = Limits::default();
+        let options =
+            SandboxOptions { artifact_cache: cache.join("artifacts"), max_concurrent: MAX_CONCURRENT_CALLS, ceiling };
+        let sandbox = Sandbox::new(options).expect("a sandbox");
+        let tools = Tools::new(ToolsOptions {
+            registry: Registry::new(sandbox.clone(), builtin()).expect("the built-in tools register"),
+            sandbox,
+            judge: Judge::new(Vec::new()).expect("the default rules"),
+            workspace: workspace.clone(),
+            limits: ceiling,
+            approver: Arc::new(Unattended),
+            random,
+        });
+        Self { workspace, tools, grant: grant(), folder }
+    }
+
+    /// Returns the folder that tools see as `/work`.
+    pub fn root(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Opens a new session of a planner.
+    pub fn session(&self) -> ToolSession {
+        let id = SessionId::from_random(random());
+        let opened = EventBody::SessionOpened { principal: Principal::Planner.to_string(), model: String::new() };
+        self.workspace.journal().append(&id, &[opened], Durability::Process).expect("the journal takes events");
+        ToolSession::open(&self.workspace, id, Principal::Planner, self.grant.clone(), &[]).expect("a session")
+    }
+}
+
+/// Opens the workspace at `root`, mounted as `/work`.
+pub fn open(root: &Path) -> Arc<Workspace> {
+    let mounts = [Mount { name: "/work".into(), host: root.to_owned() }];
+    Arc::new(Workspace::open(root, &mounts, SystemTime::now).expect("a workspace"))
+}
+
+/// Returns what boot grants without a configuration.
+pub fn grant() -> Grant {
+    let files = [("/work", Access::ReadWrite), ("/results", Access::Read)];
+    let files: BTreeMap<_, _> = files.into_iter().map(|(mount, access)| (mount.to_owned(), access)).collect();
+    Grant::root(GrantSpec { files, tools: ToolScope::All })
+}
+
+/// Returns distinct identifiers, the same ones in each process.
+pub fn random() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
