@@ -156,7 +156,8 @@ impl Artifacts {
 fn read_key(folder: &Path) -> Option<[u8; MAC_BYTES]> {
     let path = folder.join(KEY_FILE);
     let metadata = fs::symlink_metadata(&path).ok()?;
-    let private = metadata.is_file() && metadata.mode() & 0o077 == 0 && metadata.len() == MAC_BYTES as u64;
+    let others = metadata.mode() & 0o077;
+    let private = metadata.is_file() && others == 0 && metadata.len() == MAC_BYTES as u64;
     private.then(|| fs::read(&path).ok())??.try_into().ok()
 }
 

@@ -1,7 +1,5 @@
 //! What wasmtime generates from the WIT: the tool world, and `wasi:filesystem` with our own types behind it.
 
-#![expect(clippy::all, clippy::pedantic, reason = "generated")]
-
 pub(crate) mod tool {
     wasmtime::component::bindgen!({
         path: "../../wit",

@@ -90,21 +90,13 @@ impl Sandbox {
             return Err(LoadError::TooLarge { found: wasm.len() });
         }
         let key = Key::new(&self.0.engine, &wasm);
-        let tool = match self.0.facts(&key) {
-            Some(Facts { imports, definitions }) => Tool {
-                sandbox: self.0.clone(),
-                key,
-                wasm,
-                imports,
-                definitions: OnceCell::from(definitions),
-                code: OnceCell::new(),
-            },
-            None => {
-                let (code, imports) = self.0.code(&key, &wasm)?;
-                let (definitions, code) = (OnceCell::new(), OnceCell::from(code));
-                Tool { sandbox: self.0.clone(), key, wasm, imports, definitions, code }
-            }
+        let (imports, definitions, code) = if let Some(facts) = self.0.facts(&key) {
+            (facts.imports, OnceCell::from(facts.definitions), OnceCell::new())
+        } else {
+            let (code, imports) = self.0.code(&key, &wasm)?;
+            (imports, OnceCell::new(), OnceCell::from(code))
         };
+        let tool = Tool { sandbox: self.0.clone(), key, wasm, imports, definitions, code };
         Ok(LoadedTool(Arc::new(tool)))
     }
 }

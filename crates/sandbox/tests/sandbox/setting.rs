@@ -86,6 +86,7 @@ impl Given {
         Self { files: BTreeMap::from([("/work".to_owned(), access)]), ..Self::nothing() }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "a test boots its own sandbox")]
     pub(crate) fn permit(&self, tool: &str, arguments: &Value) -> Permit {
         let spec = GrantSpec { files: self.files.clone(), tools: ToolScope::All };
         let request = CallRequest {

@@ -65,7 +65,7 @@ async fn a_slot_never_shows_what_its_last_guest_left() {
         (table $table 1000 funcref)
         (func $full (result i32) i32.const 1)
         (elem declare func $full)"#;
-    let body = r#"
+    let body = r"
         (local $at i32)
         (local.set $at (i32.const 8192))
         (loop $bytes
@@ -78,7 +78,7 @@ async fn a_slot_never_shows_what_its_last_guest_left() {
             (if (i32.eqz (ref.is_null (table.get $table (local.get $at)))) (then (unreachable)))
             (table.set $table (local.get $at) (ref.func $full))
             (local.set $at (i32.add (local.get $at) (i32.const 1)))
-            (br_if $entries (i32.lt_u (local.get $at) (i32.const 1000))))"#;
+            (br_if $entries (i32.lt_u (local.get $at) (i32.const 1000))))";
     let tool = sandbox.load(handmade::component(fields, body)).unwrap();
     for round in 0..20 {
         let outcome = Given::nothing().run_in(&sandbox, &tool, "any", &json!({}), Vec::new()).await;

@@ -112,16 +112,19 @@ impl types::HostDescriptor for Host {
     }
 
     fn set_size(&mut self, handle: Handle, size: u64) -> FileResult<()> {
-        Ok(self.descriptor(&handle)?.writable()?.set_len(size)?)
+        let file = self.descriptor(&handle)?.writable()?;
+        stream::fits(size, 0)?;
+        Ok(file.set_len(size)?)
     }
 
     fn set_times(&mut self, handle: Handle, accessed: NewTimestamp, modified: NewTimestamp) -> FileResult<()> {
         let (accessed, modified) = (convert::time(accessed)?, convert::time(modified)?);
         let descriptor = self.descriptor(&handle)?;
-        Ok(match &descriptor.node {
+        match &descriptor.node {
             Node::File(_) => descriptor.writable()?.set_times(accessed, modified)?,
             Node::Dir(_) => descriptor.mutable()?.set_times(accessed, modified)?,
-        })
+        }
+        Ok(())
     }
 
     fn read(&mut self, handle: Handle, length: u64, offset: u64) -> FileResult<(Vec<u8>, bool)> {
@@ -131,7 +134,9 @@ impl types::HostDescriptor for Host {
     }
 
     fn write(&mut self, handle: Handle, bytes: Vec<u8>, offset: u64) -> FileResult<u64> {
-        self.descriptor(&handle)?.writable()?.write_at(offset, &bytes)?;
+        let file = self.descriptor(&handle)?.writable()?;
+        stream::fits(offset, bytes.len())?;
+        file.write_at(offset, &bytes)?;
         Ok(bytes.len() as u64)
     }
 
@@ -189,6 +194,7 @@ impl types::HostDescriptor for Host {
         let how = convert::open_how(path_flags, open, flags)?;
         let changes = how.write || open.intersects(OpenFlags::CREATE | OpenFlags::TRUNCATE);
         let dir = if changes { descriptor.mutable()? } else { descriptor.dir()? };
+        // Inherited, not asked for: std's `remove_dir_all` does not ask, and relies on it.
         let mutate = descriptor.flags & DescriptorFlags::MUTATE_DIRECTORY;
         let (node, flags) = match dir.open(&path, how)? {
             stage::Opened::File(file) => (Node::File(file), flags & (DescriptorFlags::READ | DescriptorFlags::WRITE)),

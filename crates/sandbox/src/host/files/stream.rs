@@ -14,6 +14,15 @@ pub(super) fn chunk(length: u64) -> usize {
     usize::try_from(length).unwrap_or(usize::MAX).min(CHUNK_BYTES)
 }
 
+/// Largest offset that a file has (POSIX `off_t`).
+const MAX_OFFSET: u64 = i64::MAX.cast_unsigned();
+
+/// Refuses what would end beyond the largest file there can be, before any quota is asked.
+pub(super) fn fits(offset: u64, length: usize) -> Result<(), stage::StageError> {
+    let end = offset.checked_add(length as u64).filter(|end| *end <= MAX_OFFSET);
+    end.map(drop).ok_or(stage::StageError::FileTooLarge)
+}
+
 /// Reads a file forward.
 pub(super) struct Reader {
     file: stage::File,
@@ -73,6 +82,7 @@ impl OutputStream for Writer {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
         match &mut self.position {
             Some(position) => {
+                fits(*position, bytes.len()).map_err(stream_error)?;
                 self.file.write_at(*position, &bytes).map_err(stream_error)?;
                 *position += bytes.len() as u64;
             }
