@@ -9,7 +9,6 @@ use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAlloc
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 mod bindings {
-    #![expect(clippy::pedantic, reason = "generated")]
     wasmtime::component::bindgen!({
         path: "../wit",
         world: "boxagnts:tool/tool-guest",

@@ -28,12 +28,13 @@ async fn pairs() -> Result<Vec<Row>> {
     let runtime = Runtime::new(cache.path());
     let content = "one line of a small file\n".repeat(160);
     std::fs::write(runtime.root().join("small.txt"), content)?;
-    let floor = Floor::new(&component("read")?).map_err(bare_error)?;
+    let floor = Floor::new(&component("read")?).map_err(|error| bare_error(&error))?;
     let session = runtime.session();
     let arguments = json!({"path": "small.txt"});
     let (mut bare, mut whole, mut inside) = (Vec::new(), Vec::new(), Vec::new());
     for pair in 0..WARM_UP + PAIRS {
-        let floor_took = floor.call(runtime.root(), "read", &arguments.to_string()).await.map_err(bare_error)?;
+        let floor_took =
+            floor.call(runtime.root(), "read", &arguments.to_string()).await.map_err(|error| bare_error(&error))?;
         let call = CallId::from_random(random());
         let arguments = Arguments::Json(arguments.clone());
         let proposal = ToolCall { wire_id: String::new(), call, tool: "read".into(), arguments };
@@ -68,6 +69,6 @@ fn component(name: &str) -> Result<Vec<u8>> {
 }
 
 /// Wasmtime's error is no standard one.
-fn bare_error(error: wasmtime::Error) -> anyhow::Error {
+fn bare_error(error: &wasmtime::Error) -> anyhow::Error {
     anyhow::anyhow!("{error:#}")
 }

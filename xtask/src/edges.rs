@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn tests_may_use_more_but_not_everything() {
-        let found = violations(&[edge("query", "sandbox", true), edge("policy", "stage", true)]);
+        let found = violations(&[edge("query", "testkit", true), edge("policy", "stage", true)]);
         assert_eq!(found, ["policy -> stage (dev-dependency): policy may use protocol"]);
     }
 

@@ -93,16 +93,16 @@ fn cut(text: &str) -> String {
 
 /// Returns the line of a finished call.
 pub(crate) fn finished(tool: &str, outcome: &CallOutcome, summary: &str, usage: &CallUsage) -> String {
-    let took = duration(usage.wall_us);
+    let lasted = duration(usage.wall_us);
     match outcome {
-        CallOutcome::Succeeded => format!("  {tool:<6} {summary} ({took})"),
+        CallOutcome::Succeeded => format!("  {tool:<6} {summary} ({lasted})"),
         CallOutcome::Denied { rule } => format!("  {tool:<6} refused by rule `{rule}`: {summary}"),
-        CallOutcome::Stopped { cause } => format!("  {tool:<6} stopped: {} ({took})", stopped(*cause)),
+        CallOutcome::Stopped { cause } => format!("  {tool:<6} stopped: {} ({lasted})", stopped(*cause)),
         CallOutcome::Rejected => format!("  {tool:<6} could not: {summary}"),
         CallOutcome::Invalid => format!("  {tool:<6} invalid call: {summary}"),
         CallOutcome::Conflicted => format!("  {tool:<6} conflict: {summary}"),
         CallOutcome::Failed => format!("  {tool:<6} failed: {summary}"),
-        CallOutcome::Cancelled => format!("  {tool:<6} cancelled ({took})"),
+        CallOutcome::Cancelled => format!("  {tool:<6} cancelled ({lasted})"),
     }
 }
 

@@ -94,9 +94,9 @@ impl Driver<'_> {
         going.drive(machine, deltas).await
     }
 
-    fn turn(&self, turn: TurnId, view: &SessionView) -> Turn<'_> {
+    fn turn(&self, id: TurnId, view: &SessionView) -> Turn<'_> {
         let messages = view.messages.clone();
-        Turn { driver: self, turn, messages, definitions: Vec::new(), answer: String::new() }
+        Turn { driver: self, id, messages, definitions: Vec::new(), answer: String::new() }
     }
 
     /// Records the end of a call whose changes were committed before the process ended; `None` when nothing of it took
@@ -131,7 +131,7 @@ impl Driver<'_> {
 /// One turn under way.
 struct Turn<'a> {
     driver: &'a Driver<'a>,
-    turn: TurnId,
+    id: TurnId,
     messages: Vec<Message>,
     definitions: Vec<ToolDefinition>,
     /// What the model said last.
@@ -158,7 +158,7 @@ impl Turn<'_> {
     }
 
     async fn call_model(&mut self, number: u32, deltas: &mut dyn DeltaSink) -> Result<Input, QueryError> {
-        let (driver, turn) = (self.driver, self.turn.clone());
+        let (driver, turn) = (self.driver, self.id.clone());
         let model = driver.model.name().to_owned();
         driver.append(&[EventBody::ModelCalled { turn: turn.clone(), number, model }], Durability::Process)?;
         let request = ModelRequest {
@@ -180,7 +180,7 @@ impl Turn<'_> {
 
     /// Records the reply before anything follows from it.
     fn replied(&mut self, number: u32, reply: ModelReply) -> Result<Input, QueryError> {
-        let event = EventBody::ModelReplied { turn: self.turn.clone(), number, reply: reply.clone() };
+        let event = EventBody::ModelReplied { turn: self.id.clone(), number, reply: reply.clone() };
         self.driver.append(&[event], Durability::Process)?;
         self.answer = reply.text();
         self.messages.push(Message { role: Role::Assistant, parts: reply.parts.clone() });
@@ -188,7 +188,7 @@ impl Turn<'_> {
     }
 
     fn failed(&self, number: u32, failure: ModelFailure) -> Result<Input, QueryError> {
-        let event = EventBody::ModelFailed { turn: self.turn.clone(), number, failure: failure.clone() };
+        let event = EventBody::ModelFailed { turn: self.id.clone(), number, failure: failure.clone() };
         self.driver.append(&[event], Durability::Process)?;
         Ok(Input::ModelFailed(failure))
     }
@@ -214,7 +214,7 @@ impl Turn<'_> {
     }
 
     fn close(self, outcome: TurnOutcome) -> Result<Turned, QueryError> {
-        let event = EventBody::TurnClosed { turn: self.turn, outcome: outcome.clone() };
+        let event = EventBody::TurnClosed { turn: self.id, outcome: outcome.clone() };
         self.driver.append(&[event], Durability::Power)?;
         Ok(Turned { outcome, answer: self.answer })
     }

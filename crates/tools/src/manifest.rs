@@ -112,12 +112,11 @@ impl Manifest {
 
     /// Returns the effects that `arguments` name. A path outside every mount stays as it was written, so that it is
     /// judged, refused and recorded like any other.
-    pub fn effects<'a>(&self, arguments: &Value, mounts: &[&'a str]) -> BTreeSet<Effect> {
+    pub fn effects(&self, arguments: &Value, mounts: &[&str]) -> BTreeSet<Effect> {
         let effect = |path: &PathArgument| {
             let named = arguments.get(&path.argument).and_then(Value::as_str).or(path.default.as_deref())?;
             let path_named = match resolve_argument(named, mounts.iter().copied()) {
-                Ok(path) => path,
-                Err(InvalidPath::Outside(path)) => path,
+                Ok(path) | Err(InvalidPath::Outside(path)) => path,
                 Err(InvalidPath::Nul) => named.escape_debug().to_string(),
             };
             Some(match path.access {

@@ -77,7 +77,11 @@ pub(crate) async fn call(place: &Place, name: &str, input: &str, headless: bool)
     match done.outcome {
         CallOutcome::Succeeded => print(text.trim_end())?,
         _ => {
-            eprintln!("{}\n{}", finished(name, &done.outcome, &done.summary, &done.usage).trim_start(), text.trim_end())
+            eprintln!(
+                "{}\n{}",
+                finished(name, &done.outcome, &done.summary, &done.usage).trim_start(),
+                text.trim_end()
+            );
         }
     }
     Ok(call_exit(&done.outcome))

@@ -1,6 +1,7 @@
 //! A model provider on loopback that speaks two wire formats and follows a script: one step for each request.
+#![allow(dead_code, reason = "each test binary uses its part")]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -58,7 +59,7 @@ impl Wire {
 
     /// Waits until `count` requests came.
     pub(crate) fn wait_for(&self, count: usize) {
-        let deadline = std::time::Instant::now() + Duration::from_secs(60);
+        let deadline = std::time::Instant::now() + Duration::from_mins(1);
         while self.requests.lock().unwrap().len() < count {
             assert!(std::time::Instant::now() < deadline, "no {count} requests within a minute");
             std::thread::sleep(Duration::from_millis(5));
@@ -165,7 +166,7 @@ fn openai_events(step: &Step, number: usize) -> Vec<String> {
 
 fn anthropic_events(step: &Step, number: usize) -> Vec<String> {
     let event = |body: Value| format!("event: {}\ndata: {body}\n\n", body["type"].as_str().unwrap());
-    let (block, deltas, stop) = match step {
+    let (block, deltas, reason) = match step {
         Step::Call(tool, arguments) => {
             let text = arguments.to_string();
             let (head, tail) = text.split_at(text.len() / 2);
@@ -186,7 +187,7 @@ fn anthropic_events(step: &Step, number: usize) -> Vec<String> {
         events.push(event(json!({"type": "content_block_delta", "index": 0, "delta": delta})));
     }
     events.push(event(json!({"type": "content_block_stop", "index": 0})));
-    let delta = json!({"stop_reason": stop, "stop_sequence": null});
+    let delta = json!({"stop_reason": reason, "stop_sequence": null});
     events.push(event(json!({"type": "message_delta", "delta": delta, "usage": {"output_tokens": 20}})));
     events.push(event(json!({"type": "message_stop"})));
     events
