@@ -11,6 +11,8 @@
 //! Guests have the host's clocks and randomness. The stack limit belongs to the process (see [`SandboxOptions`]): wasmtime
 //! knows one for each engine.
 
+#![warn(clippy::unwrap_used)]
+
 mod artifacts;
 mod bindings;
 mod engine;
