@@ -11,6 +11,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use protocol::ContentHash;
 use rand::Rng as _;
@@ -100,15 +101,14 @@ impl Artifacts {
     }
 
     /// Returns the bytes stored under `key`, or nothing when there are none that this cache wrote.
-    pub(crate) fn read(&self, key: &Key, kind: Kind) -> Option<Vec<u8>> {
+    pub(crate) fn read(&self, key: &Key, kind: Kind) -> Option<Bytes> {
         let file = File::open(self.path(key, kind)).ok()?;
         let length = file.metadata().ok().filter(|metadata| metadata.len() <= MAX_FILE_BYTES)?.len();
         let mut bytes = Vec::with_capacity(usize::try_from(length).ok()?);
         file.take(length).read_to_end(&mut bytes).ok()?;
         let (tag, stored) = bytes.split_at_checked(MAC_BYTES)?;
         self.mac(key, kind, stored).verify_slice(tag).ok()?;
-        bytes.drain(..MAC_BYTES);
-        Some(bytes)
+        Some(Bytes::from(bytes).slice(MAC_BYTES..))
     }
 
     /// Stores `bytes` under `key` in place of what was there.
@@ -196,7 +196,7 @@ mod tests {
         let (_folder, artifacts) = cache();
         artifacts.write(&key("a"), Kind::Code, b"code").unwrap();
         let again = Artifacts::open(&artifacts.folder).unwrap();
-        assert_eq!(again.read(&key("a"), Kind::Code), Some(b"code".to_vec()));
+        assert_eq!(again.read(&key("a"), Kind::Code), Some(Bytes::from_static(b"code")));
         assert_eq!(again.read(&key("a"), Kind::Facts), None);
         assert_eq!(fs::metadata(&artifacts.folder).unwrap().mode() & 0o777, 0o700);
         assert_eq!(fs::metadata(artifacts.folder.join(KEY_FILE)).unwrap().mode() & 0o777, 0o600);
@@ -219,7 +219,7 @@ mod tests {
             assert_eq!(artifacts.read(&key("a"), Kind::Code), None, "cut to {length}");
         }
         fs::write(&path, &written).unwrap();
-        assert_eq!(artifacts.read(&key("a"), Kind::Code), Some(b"code".to_vec()));
+        assert_eq!(artifacts.read(&key("a"), Kind::Code), Some(Bytes::from_static(b"code")));
     }
 
     #[test]

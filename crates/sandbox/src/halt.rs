@@ -6,6 +6,9 @@ use wasmtime::component::ResourceTableError;
 
 use crate::outcome::Ending;
 
+/// Bytes of a crash's text: a backtrace names functions, and a component may name them as it likes.
+const MAX_TEXT_BYTES: usize = 4 << 10;
+
 /// What host code raises to end a guest at once. It travels through wasmtime as the error of a host call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Halt {
@@ -45,7 +48,12 @@ pub(crate) fn ending(error: &wasmtime::Error, refused: Option<StopCause>) -> End
         Some(_) => refused,
         None => refused.or_else(|| untyped(error)),
     };
-    cause.map_or_else(|| Ending::Trapped(format!("{error:#}")), Ending::Stopped)
+    cause.map_or_else(|| Ending::Trapped(cut(format!("{error:#}"))), Ending::Stopped)
+}
+
+fn cut(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
+    text
 }
 
 /// Recognises the limits that wasmtime reports by text only; tests hold these texts to the version in use.

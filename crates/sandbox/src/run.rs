@@ -224,3 +224,16 @@ fn panicked(panic: &(dyn Any + Send)) -> Panicked {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     Panicked(text.unwrap_or("no message").to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_in_host_code_is_a_failure_of_the_host() {
+        let deadline = Instant::now() + Duration::from_mins(1);
+        let bounds = Bounds { deadline, cancel: CancellationToken::new() };
+        let error = bounds.hold::<()>(async { panic!("number {}", 7) }).await.unwrap_err();
+        assert_eq!(ending(&error, None), Ending::HostFailed("host code panicked: number 7".into()));
+    }
+}

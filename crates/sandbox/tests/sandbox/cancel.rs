@@ -128,3 +128,19 @@ async fn dropping_the_future_ends_the_call() {
         "x"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_slot_can_be_taken_at_once() {
+    let (_folder, sandbox) = fresh(4);
+    let sleeper = sandbox.load(wasm("sleeper")).unwrap();
+    let calls = (0..12).map(|_| {
+        let (sandbox, sleeper) = (sandbox.clone(), sleeper.clone());
+        let arguments = json!({ "milliseconds": 5 });
+        tokio::spawn(async move {
+            Given::nothing().run_in(&sandbox, &sleeper, "sleeper", &arguments, Vec::new()).await.ending
+        })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        assert!(matches!(call.await.unwrap(), Ending::Returned { .. }));
+    }
+}

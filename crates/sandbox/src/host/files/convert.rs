@@ -33,7 +33,7 @@ impl From<ErrorCode> for FileError {
 impl From<StageError> for FileError {
     fn from(error: StageError) -> Self {
         match error {
-            StageError::Quota(_) => Self::Halt(Halt::Limit(StopCause::Stage).into()),
+            StageError::Quota(_) => Halt::Limit(StopCause::Stage).into(),
             error => Self::Code(code(&error)),
         }
     }
@@ -45,9 +45,9 @@ impl From<ResourceTableError> for FileError {
     }
 }
 
-impl From<wasmtime::Error> for FileError {
-    fn from(error: wasmtime::Error) -> Self {
-        Self::Halt(error)
+impl From<Halt> for FileError {
+    fn from(halt: Halt) -> Self {
+        Self::Halt(halt.into())
     }
 }
 

@@ -1,5 +1,6 @@
 //! The operations on descriptors, in the order of the WIT.
 
+use protocol::StopCause;
 use wasmtime::component::Resource;
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream};
 
@@ -11,7 +12,6 @@ use crate::bindings::wasi::filesystem::types::{
     NewTimestamp, OpenFlags, PathFlags,
 };
 use crate::halt::Halt;
-use protocol::StopCause;
 
 type Handle = Resource<Descriptor>;
 
@@ -62,6 +62,12 @@ impl Host {
         Ok(self.table.get(handle)?)
     }
 
+    fn writer(&mut self, handle: &Handle, position: Option<u64>) -> FileResult<Resource<DynOutputStream>> {
+        let descriptor = self.descriptor(handle)?;
+        let writer = Writer::new(descriptor.writable()?.duplicate(), descriptor.slot.clone(), position);
+        Ok(self.table.push::<DynOutputStream>(Box::new(writer))?)
+    }
+
     /// Returns both directories if names in both may change and both are of one mount.
     fn mutable_pair(&self, from: &Handle, to: &Handle) -> FileResult<(&stage::Dir, &stage::Dir)> {
         let (from, to) = (self.descriptor(from)?, self.descriptor(to)?);
@@ -76,18 +82,17 @@ fn follow(flags: PathFlags) -> bool {
 
 impl types::HostDescriptor for Host {
     fn read_via_stream(&mut self, handle: Handle, offset: u64) -> FileResult<Resource<DynInputStream>> {
-        let reader: DynInputStream = Box::new(Reader::new(self.descriptor(&handle)?.readable()?.duplicate(), offset));
-        Ok(self.table.push(reader)?)
+        let descriptor = self.descriptor(&handle)?;
+        let reader = Reader::new(descriptor.readable()?.duplicate(), descriptor.slot.clone(), offset);
+        Ok(self.table.push::<DynInputStream>(Box::new(reader))?)
     }
 
     fn write_via_stream(&mut self, handle: Handle, offset: u64) -> FileResult<Resource<DynOutputStream>> {
-        let writer: DynOutputStream = Box::new(Writer::at(self.descriptor(&handle)?.writable()?.duplicate(), offset));
-        Ok(self.table.push(writer)?)
+        self.writer(&handle, Some(offset))
     }
 
     fn append_via_stream(&mut self, handle: Handle) -> FileResult<Resource<DynOutputStream>> {
-        let writer: DynOutputStream = Box::new(Writer::append(self.descriptor(&handle)?.writable()?.duplicate()));
-        Ok(self.table.push(writer)?)
+        self.writer(&handle, None)
     }
 
     /// Advice changes nothing here.
@@ -143,9 +148,10 @@ impl types::HostDescriptor for Host {
     fn read_directory(&mut self, handle: Handle) -> FileResult<Resource<Listing>> {
         let entries = self.descriptor(&handle)?.dir()?.entries()?;
         if entries.len() > MAX_LISTED_ENTRIES {
-            return Err(FileError::Halt(Halt::Limit(StopCause::Resources).into()));
+            return Err(Halt::Limit(StopCause::Resources).into());
         }
-        Ok(self.open(Listing(entries.into_iter()))?)
+        let listing = Listing { entries: entries.into_iter(), _slot: self.files.slot()? };
+        Ok(self.table.push(listing)?)
     }
 
     fn sync(&mut self, handle: Handle) -> FileResult<()> {
@@ -201,7 +207,8 @@ impl types::HostDescriptor for Host {
             stage::Opened::Dir(dir) => (Node::Dir(dir), DescriptorFlags::READ | mutate),
         };
         let mount = descriptor.mount;
-        Ok(self.open(Descriptor { mount, node, flags })?)
+        let descriptor = Descriptor { mount, node, slot: self.files.slot()?, flags };
+        Ok(self.table.push(descriptor)?)
     }
 
     fn readlink_at(&mut self, handle: Handle, path: String) -> FileResult<String> {
@@ -246,18 +253,20 @@ impl types::HostDescriptor for Host {
     }
 
     fn drop(&mut self, handle: Handle) -> wasmtime::Result<()> {
-        Ok(self.close(handle)?)
+        self.table.delete(handle)?;
+        Ok(())
     }
 }
 
 impl types::HostDirectoryEntryStream for Host {
     fn read_directory_entry(&mut self, listing: Resource<Listing>) -> FileResult<Option<DirectoryEntry>> {
-        let entry = self.table.get_mut(&listing)?.0.next();
+        let entry = self.table.get_mut(&listing)?.entries.next();
         Ok(entry.map(|entry| DirectoryEntry { type_: convert::kind(entry.kind), name: entry.name }))
     }
 
     fn drop(&mut self, listing: Resource<Listing>) -> wasmtime::Result<()> {
-        Ok(self.close(listing)?)
+        self.table.delete(listing)?;
+        Ok(())
     }
 }
 

@@ -9,12 +9,15 @@ mod convert;
 mod descriptor;
 mod stream;
 
-use wasmtime::component::{Resource, ResourceTableError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use protocol::StopCause;
+use wasmtime::component::Resource;
 
 use super::Host;
 use crate::bindings::wasi::filesystem::{preopens, types};
 use crate::halt::Halt;
-use protocol::StopCause;
 
 pub use convert::FileError;
 
@@ -31,17 +34,36 @@ pub(crate) struct Preopen {
 /// The files of one call.
 pub(crate) struct Files {
     preopens: Vec<Preopen>,
-    open: u32,
+    open: Arc<AtomicU32>,
     limit: u32,
 }
 
 impl Files {
     pub(crate) fn new(preopens: Vec<Preopen>, limit: u32) -> Self {
-        Self { preopens, open: 0, limit }
+        Self { preopens, open: Arc::default(), limit }
     }
 
     pub(crate) fn none() -> Self {
         Self::new(Vec::new(), 0)
+    }
+
+    /// Takes room for one more open file; beyond the limit the call ends.
+    fn slot(&self) -> Result<Arc<Slot>, Halt> {
+        // One guest runs in one thread at a time, so nothing comes between the two.
+        if self.open.load(Ordering::Relaxed) >= self.limit {
+            return Err(Halt::Limit(StopCause::Resources));
+        }
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Ok(Arc::new(Slot(self.open.clone())))
+    }
+}
+
+/// Room for one open file, given back when its descriptor and the last stream over it are gone.
+struct Slot(Arc<AtomicU32>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -50,6 +72,7 @@ pub struct Descriptor {
     /// Position of its mount among the call's: nothing is renamed, linked or compared across mounts.
     mount: usize,
     node: Node,
+    slot: Arc<Slot>,
     /// What may be done through it. A directory's `mutate-directory` is its mount's, wherever it was opened.
     flags: types::DescriptorFlags,
 }
@@ -60,24 +83,9 @@ enum Node {
 }
 
 /// A directory being listed.
-pub struct Listing(std::vec::IntoIter<stage::DirEntry>);
-
-impl Host {
-    /// Opens a handle; beyond the limit the call ends.
-    fn open<T: Send + 'static>(&mut self, handle: T) -> wasmtime::Result<Resource<T>> {
-        if self.files.open >= self.files.limit {
-            return Err(Halt::Limit(StopCause::Resources).into());
-        }
-        let handle = self.table.push(handle)?;
-        self.files.open += 1;
-        Ok(handle)
-    }
-
-    fn close<T: Send + 'static>(&mut self, handle: Resource<T>) -> Result<(), ResourceTableError> {
-        self.table.delete(handle)?;
-        self.files.open -= 1;
-        Ok(())
-    }
+pub struct Listing {
+    entries: std::vec::IntoIter<stage::DirEntry>,
+    _slot: Arc<Slot>,
 }
 
 impl preopens::Host for Host {
@@ -103,7 +111,7 @@ impl Host {
         let Preopen { root, writable, .. } = &self.files.preopens[mount];
         let read = types::DescriptorFlags::READ;
         let flags = if *writable { read | types::DescriptorFlags::MUTATE_DIRECTORY } else { read };
-        let node = Node::Dir(root.duplicate());
-        self.open(Descriptor { mount, node, flags })
+        let descriptor = Descriptor { mount, node: Node::Dir(root.duplicate()), slot: self.files.slot()?, flags };
+        Ok(self.table.push(descriptor)?)
     }
 }

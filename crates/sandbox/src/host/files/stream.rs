@@ -1,9 +1,12 @@
 //! Files as byte streams, always ready: the work is done in the call that asks for it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, StreamResult};
 
+use super::Slot;
 use super::convert::FileError;
 
 /// Bytes that one host call moves at most: the host allocates them, and no other guest runs meanwhile on this thread.
@@ -26,12 +29,13 @@ pub(super) fn fits(offset: u64, length: usize) -> Result<(), stage::StageError> 
 /// Reads a file forward.
 pub(super) struct Reader {
     file: stage::File,
+    _slot: Arc<Slot>,
     position: u64,
 }
 
 impl Reader {
-    pub(super) fn new(file: stage::File, position: u64) -> Self {
-        Self { file, position }
+    pub(super) fn new(file: stage::File, slot: Arc<Slot>, position: u64) -> Self {
+        Self { file, _slot: slot, position }
     }
 }
 
@@ -58,17 +62,14 @@ impl InputStream for Reader {
 /// Writes a file forward, or at its end.
 pub(super) struct Writer {
     file: stage::File,
+    _slot: Arc<Slot>,
     /// `None` appends.
     position: Option<u64>,
 }
 
 impl Writer {
-    pub(super) fn at(file: stage::File, position: u64) -> Self {
-        Self { file, position: Some(position) }
-    }
-
-    pub(super) fn append(file: stage::File) -> Self {
-        Self { file, position: None }
+    pub(super) fn new(file: stage::File, slot: Arc<Slot>, position: Option<u64>) -> Self {
+        Self { file, _slot: slot, position }
     }
 }
 
