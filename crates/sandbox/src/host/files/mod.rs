@@ -115,3 +115,49 @@ impl Host {
         Ok(self.table.push(descriptor)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Instant, SystemTime};
+
+    use policy::Limits;
+    use stage::{Base, Quota, Scratch, Stage, StageOptions, Veil};
+
+    use super::*;
+    use types::{DescriptorFlags, HostDescriptor as _, OpenFlags, PathFlags};
+
+    fn stage(folder: &std::path::Path) -> Stage {
+        let options = StageOptions {
+            mount: WORKSPACE.into(),
+            writable: true,
+            quota: Quota { bytes: 100, entries: 10 },
+            scratch: Scratch::new(folder),
+            clock: SystemTime::now,
+            veil: Veil::none(),
+        };
+        Stage::new(Base::open(folder).unwrap(), options)
+    }
+
+    #[test]
+    fn a_file_counts_as_open_until_its_last_stream_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("f"), "x").unwrap();
+        let root = stage(folder.path()).root();
+        // Room for the mount under both of its names, and for one file.
+        let files = Files::new(vec![Preopen { name: WORKSPACE.into(), root, writable: true }], 3);
+        let mut host = Host::new(&Limits::default(), files, Instant::now());
+        let mounts = preopens::Host::get_directories(&mut host).unwrap();
+        let mount = mounts[0].0.rep();
+        let open = |host: &mut Host| {
+            let flags = (PathFlags::empty(), OpenFlags::empty(), DescriptorFlags::READ);
+            host.open_at(Resource::new_borrow(mount), flags.0, "f".into(), flags.1, flags.2)
+        };
+        let file = open(&mut host).unwrap();
+        let stream = host.read_via_stream(Resource::new_borrow(file.rep()), 0).unwrap();
+        types::HostDescriptor::drop(&mut host, file).unwrap();
+        let Err(FileError::Halt(halt)) = open(&mut host) else { panic!("the stream holds the file open") };
+        assert_eq!(halt.downcast_ref(), Some(&Halt::Limit(StopCause::Resources)));
+        host.table.delete(stream).unwrap();
+        open(&mut host).unwrap();
+    }
+}
