@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use policy::{Access, Grant, GrantSpec, Judge, ToolScope};
+use protocol::CommitOutcome;
 use providers::ProviderSpec;
 use rand::Rng as _;
 use sandbox::{Sandbox, SandboxOptions};
 use tools::{Approver, Package, Registry, Tools, ToolsOptions};
-use workspace::{Config, ConfigError, Mount, Workspace};
+use workspace::{Config, ConfigError, Mount, Opening, Workspace, for_terminal};
 
 use crate::args::Place;
 use crate::exit::Failure;
@@ -48,11 +49,14 @@ impl Site {
         Ok(Self { root, config })
     }
 
-    /// Opens the workspace's state.
+    /// Opens the workspace's state, and says what was found unfinished in it.
     pub(crate) fn workspace(&self) -> Result<Arc<Workspace>, Failure> {
         let mut mounts = vec![Mount { name: WORK.to_owned(), host: self.config.work_dir.clone() }];
         mounts.extend(self.config.map_dirs.iter().map(|map| Mount { name: map.guest.clone(), host: map.host.clone() }));
         let workspace = Workspace::open(&self.root, &mounts, SystemTime::now).map_err(Failure::from)?;
+        for notice in notices(workspace.opening()) {
+            eprintln!("{notice}");
+        }
         Ok(Arc::new(workspace))
     }
 
@@ -103,6 +107,27 @@ impl Site {
     }
 }
 
+/// Returns what a person should know about the state that was opened.
+fn notices(opening: &Opening) -> Vec<String> {
+    let settled = opening.settled.iter().map(|commit| match &commit.outcome {
+        CommitOutcome::Committed => format!("note: the interrupted commit {} was finished", commit.change_set),
+        CommitOutcome::Conflicted { .. } => format!("note: the interrupted commit {} was not made", commit.change_set),
+        CommitOutcome::RolledBack { reason } => {
+            format!("note: the interrupted commit {} was taken back: {}", commit.change_set, for_terminal(reason))
+        }
+    });
+    let unsettled = opening.unsettled.iter().map(|(change_set, reason)| {
+        format!(
+            "warning: the interrupted commit {change_set} can be neither finished nor taken back: {}",
+            for_terminal(reason)
+        )
+    });
+    let excluded = opening.not_excluded.iter().map(|reason| {
+        format!("warning: .boxagnts/ could not be added to the repository's info/exclude: {}", for_terminal(reason))
+    });
+    settled.chain(unsettled).chain(excluded).collect()
+}
+
 /// Returns fresh random bits for identifiers.
 pub(crate) fn random() -> u64 {
     rand::rng().next_u64()
@@ -113,5 +138,30 @@ fn unconfigured(error: ConfigError) -> Failure {
     match error {
         ConfigError::Invalid { hint: Some(hint), .. } => failure.hint(hint),
         _ => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::ChangeSetId;
+    use workspace::Committed;
+
+    #[test]
+    fn a_person_is_told_what_an_interruption_left() {
+        let change_set = ChangeSetId::from_random(7);
+        let settled = |outcome| Committed { change_set: change_set.clone(), outcome, observed: Vec::new() };
+        let opening = Opening {
+            settled: vec![
+                settled(CommitOutcome::Committed),
+                settled(CommitOutcome::RolledBack { reason: "a.txt changed\u{1b}[2J".into() }),
+            ],
+            unsettled: vec![(change_set.clone(), "the disk is full".into())],
+            not_excluded: None,
+        };
+        let said = notices(&opening).join("\n");
+        assert!(said.contains("was finished") && said.contains("taken back: a.txt changed"));
+        assert!(said.contains("neither finished nor taken back: the disk is full") && !said.contains('\u{1b}'));
+        assert_eq!(notices(&Opening::default()), Vec::<String>::new());
     }
 }

@@ -287,3 +287,18 @@ fn a_session_driven_by_one_process_is_not_driven_by_another() {
     assert_eq!(second.code, Some(2), "{second:?}");
     assert!(second.stderr.contains("is being driven by another process"), "{}", second.stderr);
 }
+
+#[test]
+fn the_doctor_runs_a_real_call_and_says_what_is_missing() {
+    let product = Product::new();
+    let without = product.run(&["doctor"]);
+    assert_eq!(without.code, Some(2), "{without:?}");
+    assert!(without.stdout.contains("ok    sandbox        a call took"), "{}", without.stdout);
+    assert!(
+        without.stdout.contains("FAIL  model") && without.stdout.contains("hint: set one of"),
+        "{}",
+        without.stdout
+    );
+    let with = Said::from(product.command(&["doctor"]).env("OPENAI_API_KEY", "k").output().unwrap());
+    assert_eq!((with.code, with.stdout.contains("FAIL")), (Some(0), false), "{with:?}");
+}
