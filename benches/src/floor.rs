@@ -51,6 +51,7 @@ impl Floor {
         let wasi = WasiCtxBuilder::new()
             .allow_blocking_current_thread(true)
             .preopened_dir(root, ".", FsPerms::ReadOnly)?
+            .preopened_dir(root, "/work", FsPerms::ReadOnly)?
             .build();
         let mut store = Store::new(&self.engine, Host { wasi, table: ResourceTable::new() });
         store.set_fuel(20_000_000_000)?;
