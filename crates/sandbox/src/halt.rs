@@ -66,3 +66,14 @@ fn untyped(error: &wasmtime::Error) -> Option<StopCause> {
     ];
     known.iter().find(|(part, _)| text.contains(part)).map(|(_, cause)| *cause)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crash_says_no_more_than_its_share() {
+        let error = wasmtime::Error::msg("é".repeat(MAX_TEXT_BYTES));
+        assert_eq!(ending(&error, None), Ending::Trapped("é".repeat(MAX_TEXT_BYTES / 2)));
+    }
+}

@@ -23,15 +23,21 @@ pub(crate) fn component(fields: &str, body: &str) -> Vec<u8> {
                 {body}
                 (i32.const 64)))"#
     );
-    encode(&text, "tool-guest")
+    encode(&text)
 }
 
-/// Returns the component of a whole core module in text, for `world` of the tool package.
-pub(crate) fn encode(text: &str, world: &str) -> Vec<u8> {
+/// Returns the component of a whole core module in text, for the tool world.
+pub(crate) fn encode(text: &str) -> Vec<u8> {
+    encode_for(text, "package boxagnts:handmade; world guest { include boxagnts:tool/tool-guest@0.1.0; }")
+}
+
+/// Returns the component of a whole core module in text, for the world `guest` that `wit` describes.
+pub(crate) fn encode_for(text: &str, wit: &str) -> Vec<u8> {
     let mut module = wat::parse_str(text).unwrap();
     let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit")).unwrap();
-    let world = resolve.select_world(&[package], Some(world)).unwrap();
+    resolve.push_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit")).unwrap();
+    let package = resolve.push_str("handmade.wit", wit).unwrap();
+    let world = resolve.select_world(&[package], Some("guest")).unwrap();
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
     ComponentEncoder::default().validate(true).module(&module).unwrap().encode().unwrap()
 }

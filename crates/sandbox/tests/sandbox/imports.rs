@@ -79,6 +79,6 @@ async fn a_component_that_crashes_when_asked_is_refused() {
         (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) unreachable)
         (func (export "boxagnts:tool/tool@0.1.0#definitions") (result i32) (loop $ever (br $ever)) unreachable)
         (func (export "boxagnts:tool/tool@0.1.0#call") (param i32 i32 i32 i32) (result i32) unreachable))"#;
-    let error = shared().load(handmade::encode(text, "tool-guest")).unwrap().definitions().await.unwrap_err();
+    let error = shared().load(handmade::encode(text)).unwrap().definitions().await.unwrap_err();
     assert!(matches!(error, LoadError::Definitions(sandbox::Ending::Stopped(protocol::StopCause::Fuel))), "{error:?}");
 }

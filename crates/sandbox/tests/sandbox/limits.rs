@@ -127,6 +127,42 @@ async fn instances() {
     text(&run(32).await);
 }
 
+/// A guest that makes timers for ever and drops none.
+const TIMERS_WIT: &str = "
+    package boxagnts:handmade;
+
+    world guest {
+        import wasi:clocks/monotonic-clock@0.2.12;
+        include boxagnts:tool/tool-guest@0.1.0;
+    }
+
+    package wasi:io@0.2.12 {
+        interface poll { resource pollable; }
+    }
+
+    package wasi:clocks@0.2.12 {
+        interface monotonic-clock {
+            use wasi:io/poll@0.2.12.{pollable};
+            subscribe-duration: func(when: u64) -> pollable;
+        }
+    }";
+
+const TIMERS: &str = r#"(module
+    (import "wasi:clocks/monotonic-clock@0.2.12" "subscribe-duration" (func $timer (param i64) (result i32)))
+    (memory (export "memory") 1)
+    (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 4096))
+    (func (export "boxagnts:tool/tool@0.1.0#definitions") (result i32) unreachable)
+    (func (export "boxagnts:tool/tool@0.1.0#call") (param i32 i32 i32 i32) (result i32)
+        (loop $ever (drop (call $timer (i64.const 1))) (br $ever))
+        unreachable))"#;
+
+#[tokio::test]
+async fn handles_that_are_no_files() {
+    let tool = shared().load(handmade::encode_for(TIMERS, TIMERS_WIT)).unwrap();
+    let outcome = Given::nothing().run_in(shared(), &tool, "any", &json!({}), Vec::new()).await;
+    assert_eq!(stopped(&outcome), StopCause::Resources);
+}
+
 #[tokio::test]
 async fn stack() {
     let outcome = Given::nothing().run("recurse", json!({})).await;

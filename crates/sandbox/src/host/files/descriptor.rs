@@ -1,17 +1,15 @@
 //! The operations on descriptors, in the order of the WIT.
 
-use protocol::StopCause;
 use wasmtime::component::Resource;
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream};
 
 use super::convert::{self, FileError, FileResult};
 use super::stream::{self, Reader, Writer};
-use super::{Descriptor, Host, Listing, MAX_LISTED_ENTRIES, Node};
+use super::{Descriptor, Host, Listing, Node};
 use crate::bindings::wasi::filesystem::types::{
     self, Advice, DescriptorFlags, DescriptorStat, DescriptorType, DirectoryEntry, ErrorCode, MetadataHashValue,
     NewTimestamp, OpenFlags, PathFlags,
 };
-use crate::halt::Halt;
 
 type Handle = Resource<Descriptor>;
 
@@ -147,10 +145,7 @@ impl types::HostDescriptor for Host {
 
     fn read_directory(&mut self, handle: Handle) -> FileResult<Resource<Listing>> {
         let entries = self.descriptor(&handle)?.dir()?.entries()?;
-        if entries.len() > MAX_LISTED_ENTRIES {
-            return Err(Halt::Limit(StopCause::Resources).into());
-        }
-        let listing = Listing { entries: entries.into_iter(), _slot: self.files.slot()? };
+        let listing = Listing::new(entries, self.files.slot()?)?;
         Ok(self.table.push(listing)?)
     }
 

@@ -22,7 +22,7 @@ use crate::halt::Halt;
 pub use convert::FileError;
 
 /// Entries of one directory that a guest may list; the host holds them while the listing is open.
-pub(crate) const MAX_LISTED_ENTRIES: usize = 1_000_000;
+const MAX_LISTED_ENTRIES: usize = 1_000_000;
 
 /// A directory tree that a guest finds open when it starts.
 pub(crate) struct Preopen {
@@ -86,6 +86,15 @@ enum Node {
 pub struct Listing {
     entries: std::vec::IntoIter<stage::DirEntry>,
     _slot: Arc<Slot>,
+}
+
+impl Listing {
+    fn new(entries: Vec<stage::DirEntry>, slot: Arc<Slot>) -> Result<Self, Halt> {
+        if entries.len() > MAX_LISTED_ENTRIES {
+            return Err(Halt::Limit(StopCause::Resources));
+        }
+        Ok(Self { entries: entries.into_iter(), _slot: slot })
+    }
 }
 
 impl preopens::Host for Host {
@@ -159,5 +168,14 @@ mod tests {
         assert_eq!(halt.downcast_ref(), Some(&Halt::Limit(StopCause::Resources)));
         host.table.delete(stream).unwrap();
         open(&mut host).unwrap();
+    }
+
+    #[test]
+    fn a_listing_is_bounded() {
+        let entries = |count| vec![stage::DirEntry { name: String::new(), kind: stage::Kind::File }; count];
+        let slot = || Files::new(Vec::new(), 1).slot().unwrap();
+        assert!(Listing::new(entries(MAX_LISTED_ENTRIES), slot()).is_ok());
+        let refused = Listing::new(entries(MAX_LISTED_ENTRIES + 1), slot()).err();
+        assert_eq!(refused, Some(Halt::Limit(StopCause::Resources)));
     }
 }
