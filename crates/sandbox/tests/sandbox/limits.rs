@@ -127,6 +127,21 @@ async fn instances() {
     text(&run(32).await);
 }
 
+#[tokio::test]
+async fn memories_and_tables_are_counted() {
+    let two_memories = r#"(memory (export "memory") 1) (memory 1)"#;
+    let two_tables = r#"(memory (export "memory") 1) (table 1 funcref) (table 1 funcref)"#;
+    for fields in [two_memories, two_tables] {
+        let tool = shared().load(handmade::component(fields, "")).unwrap();
+        let run = async |instances| {
+            let given = Given::limits(Limits { instances, ..ceiling() });
+            given.run_in(shared(), &tool, "any", &json!({}), Vec::new()).await
+        };
+        assert_eq!(stopped(&run(1).await), StopCause::Resources, "{fields}");
+        assert_eq!(text(&run(2).await), "", "{fields}");
+    }
+}
+
 /// A guest that makes timers for ever and drops none.
 const TIMERS_WIT: &str = "
     package boxagnts:handmade;

@@ -66,11 +66,9 @@ impl Host {
         Ok(self.table.push::<DynOutputStream>(Box::new(writer))?)
     }
 
-    /// Returns both directories if names in both may change and both are of one mount.
+    /// Returns both directories if names in both may change.
     fn mutable_pair(&self, from: &Handle, to: &Handle) -> FileResult<(&stage::Dir, &stage::Dir)> {
-        let (from, to) = (self.descriptor(from)?, self.descriptor(to)?);
-        let dirs = (from.mutable()?, to.mutable()?);
-        if from.mount == to.mount { Ok(dirs) } else { Err(ErrorCode::CrossDevice.into()) }
+        Ok((self.descriptor(from)?.mutable()?, self.descriptor(to)?.mutable()?))
     }
 }
 
@@ -229,12 +227,11 @@ impl types::HostDescriptor for Host {
 
     fn is_same_object(&mut self, left: Handle, right: Handle) -> wasmtime::Result<bool> {
         let (left, right) = (self.table.get(&left)?, self.table.get(&right)?);
-        let same = match (&left.node, &right.node) {
+        Ok(match (&left.node, &right.node) {
             (Node::File(left), Node::File(right)) => left.is_same(right),
             (Node::Dir(left), Node::Dir(right)) => left.is_same(right),
             _ => false,
-        };
-        Ok(same && left.mount == right.mount)
+        })
     }
 
     fn metadata_hash(&mut self, handle: Handle) -> FileResult<MetadataHashValue> {

@@ -69,7 +69,7 @@ impl Drop for Slot {
 
 /// An open file or directory.
 pub struct Descriptor {
-    /// Position of its mount among the call's: nothing is renamed, linked or compared across mounts.
+    /// Position of its mount among the call's: two stages may give their new files the same identity.
     mount: usize,
     node: Node,
     slot: Arc<Slot>,
@@ -133,7 +133,7 @@ mod tests {
     use stage::{Base, Quota, Scratch, Stage, StageOptions, Veil};
 
     use super::*;
-    use types::{DescriptorFlags, HostDescriptor as _, OpenFlags, PathFlags};
+    use types::{DescriptorFlags, ErrorCode, HostDescriptor as _, OpenFlags, PathFlags};
 
     fn stage(folder: &std::path::Path) -> Stage {
         let options = StageOptions {
@@ -147,20 +147,39 @@ mod tests {
         Stage::new(Base::open(folder).unwrap(), options)
     }
 
-    #[test]
-    fn a_file_counts_as_open_until_its_last_stream_is_gone() {
+    /// Returns a host with a file `f`, its first mount, and room for the mount's two names and one file.
+    fn host() -> (tempfile::TempDir, Host, u32) {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("f"), "x").unwrap();
         let root = stage(folder.path()).root();
-        // Room for the mount under both of its names, and for one file.
         let files = Files::new(vec![Preopen { name: WORKSPACE.into(), root, writable: true }], 3);
         let mut host = Host::new(&Limits::default(), files, Instant::now());
-        let mounts = preopens::Host::get_directories(&mut host).unwrap();
-        let mount = mounts[0].0.rep();
-        let open = |host: &mut Host| {
-            let flags = (PathFlags::empty(), OpenFlags::empty(), DescriptorFlags::READ);
-            host.open_at(Resource::new_borrow(mount), flags.0, "f".into(), flags.1, flags.2)
-        };
+        let mount = preopens::Host::get_directories(&mut host).unwrap()[0].0.rep();
+        (folder, host, mount)
+    }
+
+    fn open(host: &mut Host, mount: u32, flags: DescriptorFlags) -> Result<Resource<Descriptor>, FileError> {
+        host.open_at(Resource::new_borrow(mount), PathFlags::empty(), "f".into(), OpenFlags::empty(), flags)
+    }
+
+    #[test]
+    fn a_stream_needs_the_right_to_it() {
+        let (_folder, mut host, mount) = host();
+        let refused = |result: Result<(), FileError>| matches!(result, Err(FileError::Code(ErrorCode::BadDescriptor)));
+        let reader = open(&mut host, mount, DescriptorFlags::READ).unwrap();
+        let handle = || Resource::new_borrow(reader.rep());
+        assert!(refused(host.write_via_stream(handle(), 0).map(drop)));
+        assert!(refused(host.append_via_stream(handle()).map(drop)));
+        host.read_via_stream(handle(), 0).unwrap();
+        let (_folder, mut host, mount) = self::host();
+        let writer = open(&mut host, mount, DescriptorFlags::WRITE).unwrap();
+        assert!(refused(host.read_via_stream(writer, 0).map(drop)));
+    }
+
+    #[test]
+    fn a_file_counts_as_open_until_its_last_stream_is_gone() {
+        let (_folder, mut host, mount) = host();
+        let open = |host: &mut Host| open(host, mount, DescriptorFlags::READ);
         let file = open(&mut host).unwrap();
         let stream = host.read_via_stream(Resource::new_borrow(file.rep()), 0).unwrap();
         types::HostDescriptor::drop(&mut host, file).unwrap();
