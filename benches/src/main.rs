@@ -12,12 +12,15 @@ use anyhow::Result;
 
 fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let mut rows = Vec::new();
-    rows.extend(runtime.block_on(read_call::measure())?);
-    rows.extend(cold::measure()?);
-    rows.extend(runtime.block_on(turns::measure())?);
-    rows.extend(commit::measure()?);
-    rows.push(table::Row::new("peak memory of this process", setup::peak_memory()?, ""));
-    println!("{}", table::render(&rows));
+    show("one call through the whole tool path", &runtime.block_on(read_call::measure())?);
+    show("a new process", &cold::measure()?);
+    show("sessions", &runtime.block_on(turns::measure())?);
+    show("commits", &commit::measure()?);
+    show("memory", &[table::Row::new("peak memory of this process", setup::peak_memory()?, "")]);
     Ok(())
+}
+
+/// Prints what was measured as soon as it is: the large trees take their time.
+fn show(part: &str, rows: &[table::Row]) {
+    println!("{part}\n{}\n", table::render(rows));
 }
