@@ -16,6 +16,9 @@ pub(crate) enum Halt {
     Limit(StopCause),
     #[error("the call was cancelled")]
     Cancelled,
+    /// The stage broke off a copy because a bound of the call was reached; which one, the call knows.
+    #[error("a host call was interrupted")]
+    Interrupted,
     #[error("the tool exited instead of returning")]
     Exited,
 }
@@ -29,7 +32,7 @@ pub(crate) struct Panicked(pub(crate) String);
 pub(crate) fn ending(error: &wasmtime::Error, refused: Option<StopCause>) -> Ending {
     match error.downcast_ref::<Halt>() {
         Some(Halt::Limit(cause)) => return Ending::Stopped(*cause),
-        Some(Halt::Cancelled) => return Ending::Cancelled,
+        Some(Halt::Cancelled | Halt::Interrupted) => return Ending::Cancelled,
         Some(Halt::Exited) => {
             return refused.map_or_else(|| Ending::Trapped(Halt::Exited.to_string()), Ending::Stopped);
         }

@@ -46,6 +46,10 @@ impl Sandbox {
         let limits = authority.limits().meet(&self.0.ceiling);
         let files = Files::new(preopens(&authority, &call.mounts), limits.open_files);
         let mut running = Running::new(&self.0, limits, files, call.cancel);
+        for mount in &call.mounts {
+            let bounds = running.bounds.clone();
+            mount.stage.interrupt_when(move || bounds.reached().is_some());
+        }
         let arguments = protocol::canonical(call.arguments);
         let result = running.call(code, call.tool, &arguments).await;
         running.finish(result, call.mounts)
@@ -104,26 +108,26 @@ struct Running {
     store: Store<Host>,
     limits: Limits,
     started: Instant,
-    cancel: CancellationToken,
+    bounds: Bounds,
 }
 
 impl Running {
     fn new(shared: &Shared, limits: Limits, files: Files, cancel: CancellationToken) -> Self {
         let started = Instant::now();
+        let bounds = Bounds { deadline: started + Duration::from_millis(limits.timeout_ms), cancel };
         let mut store = Store::new(&shared.engine, Host::new(&limits, files, started));
         store.limiter(|host| &mut host.limiter);
         store.set_fuel(limits.fuel).expect("the engine consumes fuel");
         store.set_hostcall_fuel(host::transfer_bytes(&limits));
         store.set_max_component_handles(host::handles(&limits));
-        store.epoch_deadline_callback(each_epoch(started + timeout(&limits), cancel.clone()));
+        store.epoch_deadline_callback(each_epoch(bounds.clone()));
         store.set_epoch_deadline(1);
-        Self { store, limits, started, cancel }
+        Self { store, limits, started, bounds }
     }
 
     async fn call(&mut self, code: &ToolGuestPre<Host>, tool: &str, arguments: &str) -> wasmtime::Result<Reply> {
-        let bounds = self.bounds();
         let store = &mut self.store;
-        bounds
+        self.bounds
             .hold(async move {
                 let guest = code.instantiate_async(&mut *store).await?;
                 let reply = guest.boxagnts_tool_tool().call_call(&mut *store, tool, arguments).await?;
@@ -134,9 +138,8 @@ impl Running {
     }
 
     async fn definitions(&mut self, code: &ToolGuestPre<Host>) -> wasmtime::Result<Vec<Definition>> {
-        let bounds = self.bounds();
         let store = &mut self.store;
-        bounds
+        self.bounds
             .hold(async move {
                 let guest = code.instantiate_async(&mut *store).await?;
                 guest.boxagnts_tool_tool().call_definitions(&mut *store).await
@@ -144,15 +147,14 @@ impl Running {
             .await
     }
 
-    fn bounds(&self) -> Bounds {
-        Bounds { deadline: self.started + timeout(&self.limits), cancel: self.cancel.clone() }
-    }
-
     fn ending(&self, error: &wasmtime::Error) -> Ending {
         ending(error, self.store.data().limiter.refused())
     }
 
     fn finish(self, result: wasmtime::Result<Reply>, mounts: Vec<Mount>) -> Outcome {
+        for mount in &mounts {
+            mount.stage.interrupt_never();
+        }
         let host = self.store.data();
         let returned = result.as_ref().map_or(0, length);
         let usage = CallUsage {
@@ -181,42 +183,45 @@ fn length(reply: &Reply) -> usize {
     }
 }
 
-fn timeout(limits: &Limits) -> Duration {
-    Duration::from_millis(limits.timeout_ms)
-}
-
 /// Returns what a computing guest does at each epoch: end when it must, else let others run.
 fn each_epoch(
-    deadline: Instant,
-    cancel: CancellationToken,
+    bounds: Bounds,
 ) -> impl FnMut(StoreContextMut<'_, Host>) -> wasmtime::Result<UpdateDeadline> + Send + Sync + 'static {
-    move |_| {
-        if cancel.is_cancelled() {
-            return Err(Halt::Cancelled.into());
-        }
-        if Instant::now() >= deadline {
-            return Err(Halt::Limit(StopCause::Deadline).into());
-        }
-        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+    move |_| match bounds.reached() {
+        Some(halt) => Err(halt.into()),
+        None => Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))),
     }
 }
 
 /// What ends a guest from outside, also while it waits in a host call.
+#[derive(Clone)]
 struct Bounds {
     deadline: Instant,
     cancel: CancellationToken,
 }
 
 impl Bounds {
+    /// Returns why the guest must end now, if it must.
+    fn reached(&self) -> Option<Halt> {
+        if self.cancel.is_cancelled() {
+            return Some(Halt::Cancelled);
+        }
+        (Instant::now() >= self.deadline).then_some(Halt::Limit(StopCause::Deadline))
+    }
+
     /// Runs `guest` until it returns, is cancelled or reaches its deadline; a panic of host code is its failure.
     async fn hold<T>(&self, guest: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::Result<T> {
-        tokio::select! {
+        let result = tokio::select! {
             biased;
             () = self.cancel.cancelled() => Err(Halt::Cancelled.into()),
             () = tokio::time::sleep_until(self.deadline.into()) => Err(Halt::Limit(StopCause::Deadline).into()),
             // The store is only read and dropped after a panic.
             ended = AssertUnwindSafe(guest).catch_unwind() => ended.unwrap_or_else(|panic| Err(panicked(&*panic).into())),
-        }
+        };
+        result.map_err(|error| match error.downcast_ref() {
+            Some(Halt::Interrupted) => self.reached().unwrap_or(Halt::Interrupted).into(),
+            _ => error,
+        })
     }
 }
 

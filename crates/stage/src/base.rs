@@ -234,7 +234,13 @@ impl Base {
             return Ok(None);
         }
         let mut hasher = Hasher::default();
-        let size = at(path, copy_chunks(hit.fd.as_fd(), u64::MAX, |bytes| hasher.update(bytes)))?;
+        let size = at(
+            path,
+            copy_chunks(hit.fd.as_fd(), u64::MAX, |bytes| {
+                hasher.update(bytes);
+                Ok(())
+            }),
+        )?;
         let rested = stamp(&at(path, fstat(&hit.fd))?) == before;
         let node = Node::File { hash: hasher.finish(), size, mode: mode(&hit.stat) };
         Ok(rested.then_some(Standing { node, stamp: Some(before) }))
@@ -302,8 +308,12 @@ fn step(directory: BorrowedFd<'_>, name: &str, flags: OFlags) -> rustix::io::Res
     }
 }
 
-/// Feeds at most `limit` bytes of `file`, from its start, to `take`. Returns how many there were.
-pub(crate) fn copy_chunks(file: BorrowedFd<'_>, limit: u64, mut take: impl FnMut(&[u8])) -> rustix::io::Result<u64> {
+/// Feeds at most `limit` bytes of `file`, from its start, to `take`, until that fails. Returns how many there were.
+pub(crate) fn copy_chunks(
+    file: BorrowedFd<'_>,
+    limit: u64,
+    mut take: impl FnMut(&[u8]) -> rustix::io::Result<()>,
+) -> rustix::io::Result<u64> {
     let mut buffer = vec![0; CHUNK_BYTES];
     let mut offset = 0;
     while offset < limit {
@@ -312,7 +322,7 @@ pub(crate) fn copy_chunks(file: BorrowedFd<'_>, limit: u64, mut take: impl FnMut
         if read == 0 {
             break;
         }
-        take(&buffer[..read]);
+        take(&buffer[..read])?;
         offset += read as u64;
     }
     Ok(offset)

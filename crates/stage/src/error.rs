@@ -24,6 +24,9 @@ pub enum StageError {
     /// The host's disk is full or its own disk quota spent; a stage's limits are [`StageError::Quota`].
     #[error("the host has no space left")]
     InsufficientSpace,
+    /// A long copy was broken off because [`crate::Stage::interrupt_when`] said so; nothing changed.
+    #[error("it was interrupted")]
+    Interrupted,
     #[error("the request makes no sense")]
     Invalid,
     #[error("it is a directory")]
@@ -75,6 +78,7 @@ impl From<Errno> for StageError {
             Errno::EXIST => Self::Exist,
             Errno::FBIG | Errno::OVERFLOW => Self::FileTooLarge,
             Errno::NOSPC | Errno::DQUOT => Self::InsufficientSpace,
+            Errno::CANCELED => Self::Interrupted,
             Errno::INVAL => Self::Invalid,
             Errno::ISDIR => Self::IsDirectory,
             Errno::LOOP => Self::Loop,

@@ -226,10 +226,12 @@ impl Shared {
         let mut written = Ok(());
         let start = fstat(file)?;
         copy_chunks(file.as_fd(), size, |bytes| {
+            self.interrupt.check()?;
             hasher.update(bytes);
             if written.is_ok() {
                 written = buffer.write_at(buffer.len(), bytes, &self.options.scratch);
             }
+            Ok(())
         })?;
         written?;
         let rested = stamp(&fstat(file)?) == stamp(&start);

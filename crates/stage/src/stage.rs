@@ -1,9 +1,11 @@
 //! The copy-on-write view as a whole.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use protocol::{Observation, Stamp};
+use rustix::io::Errno;
 
 use crate::base::Base;
 use crate::content::Scratch;
@@ -41,7 +43,26 @@ pub struct Stage(pub(crate) Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) base: Base,
     pub(crate) options: StageOptions,
+    pub(crate) interrupt: Interrupt,
     tree: Mutex<Tree>,
+}
+
+/// Tells whether a long operation is still wanted.
+#[derive(Default)]
+pub(crate) struct Interrupt(Mutex<Option<Box<dyn Fn() -> bool + Send>>>);
+
+impl Interrupt {
+    /// Fails once the operation is no longer wanted.
+    pub(crate) fn check(&self) -> rustix::io::Result<()> {
+        let interrupted = self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(|asked| asked());
+        if interrupted { Err(Errno::CANCELED) } else { Ok(()) }
+    }
+}
+
+impl fmt::Debug for Interrupt {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Interrupt")
+    }
 }
 
 impl Shared {
@@ -70,7 +91,18 @@ impl Stage {
     pub fn new(base: Base, options: StageOptions) -> Self {
         let base = base.veiled(options.veil.clone());
         let tree = Mutex::new(Tree::new(options.quota));
-        Self(Arc::new(Shared { base, options, tree }))
+        Self(Arc::new(Shared { base, options, interrupt: Interrupt::default(), tree }))
+    }
+
+    /// Breaks off copies of large files with [`StageError::Interrupted`] once `asked` is true; it is called between
+    /// chunks, so it has to be quick. Replaces what was said before.
+    pub fn interrupt_when(&self, asked: impl Fn() -> bool + Send + 'static) {
+        *self.0.interrupt.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(asked));
+    }
+
+    /// Lets every operation finish from now on.
+    pub fn interrupt_never(&self) {
+        *self.0.interrupt.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Returns the guest's name of the mount.

@@ -4,10 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use sandbox::Ending;
-use serde_json::json;
+use policy::{Access, Limits};
+use protocol::StopCause;
+use sandbox::{Ending, Mount};
+use serde_json::{Value, json};
+use stage::Quota;
 
-use crate::setting::{Given, fresh, shared, text, tool, wasm};
+use crate::setting::{Given, Workspace, ceiling, fresh, shared, text, tool, wasm};
 
 pub(crate) const PROBES: &[&str] = &["sleeper"];
 
@@ -46,6 +49,41 @@ async fn a_host_call_is_cancelled_in_time() {
 async fn a_loop_is_cancelled_on_a_single_thread_too() {
     let took = cancelled_after("spin").await;
     assert!(took < PROMISE, "{took:?}");
+}
+
+/// Appends to a file that takes seconds to copy.
+fn copying() -> (Workspace, Given, Value, Mount) {
+    let workspace = Workspace::new();
+    std::fs::File::create(workspace.root().join("big")).unwrap().set_len(4 << 30).unwrap();
+    let mount = workspace.mount("/work", true, Quota { bytes: 5 << 30, entries: 10 });
+    let arguments = json!({ "ops": [{ "op": "append", "path": "big", "data": "x" }] });
+    (workspace, Given::files(Access::ReadWrite), arguments, mount)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_in_the_host_is_cancelled_in_time() {
+    let (_workspace, given, arguments, mount) = copying();
+    let fsops = tool("fsops");
+    fsops.prepare().await.unwrap();
+    let cancel = given.cancel.clone();
+    let call = tokio::spawn(async move { given.run_in(shared(), &fsops, "fsops", &arguments, vec![mount]).await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let asked = Instant::now();
+    cancel.cancel();
+    assert_eq!(call.await.unwrap().ending, Ending::Cancelled);
+    assert!(asked.elapsed() < PROMISE, "{:?}", asked.elapsed());
+}
+
+#[tokio::test]
+async fn a_copy_in_the_host_meets_its_deadline() {
+    let (_workspace, given, arguments, mount) = copying();
+    let given = Given { limits: Limits { timeout_ms: 100, ..ceiling() }, ..given };
+    let outcome = given.run_in(shared(), &tool("fsops"), "fsops", &arguments, vec![mount]).await;
+    assert_eq!(outcome.ending, Ending::Stopped(StopCause::Deadline));
+    assert!(outcome.usage.wall_us < 200_000, "{}", outcome.usage.wall_us);
+    // What was broken off left nothing behind, and the stage goes on.
+    let mount = outcome.mounts.into_iter().next().unwrap();
+    assert_eq!(mount.stage.changes().unwrap().changes, []);
 }
 
 #[tokio::test]

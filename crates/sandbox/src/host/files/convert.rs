@@ -34,6 +34,7 @@ impl From<StageError> for FileError {
     fn from(error: StageError) -> Self {
         match error {
             StageError::Quota(_) => Halt::Limit(StopCause::Stage).into(),
+            StageError::Interrupted => Halt::Interrupted.into(),
             error => Self::Code(code(&error)),
         }
     }
@@ -62,6 +63,7 @@ pub(super) fn code(error: &StageError) -> ErrorCode {
         StageError::FileTooLarge => ErrorCode::FileTooLarge,
         StageError::IllegalByteSequence => ErrorCode::IllegalByteSequence,
         StageError::InsufficientSpace => ErrorCode::InsufficientSpace,
+        StageError::Interrupted => ErrorCode::Interrupted,
         StageError::Invalid => ErrorCode::Invalid,
         StageError::IsDirectory => ErrorCode::IsDirectory,
         StageError::Loop => ErrorCode::Loop,
