@@ -68,13 +68,14 @@ pub fn read(mut reader: impl BufRead, range: &Range, size_bytes: u64) -> Result<
     let mut seen = 0;
     let mut page = Page { text: String::new(), shown: 0, total_lines: None };
     let mut probed = 0;
+    let mut line = Line::default();
     while page.shown < range.limit && page.text.len() < PAGE_LIMIT_BYTES {
-        let Some(line) = next_line(&mut reader)? else {
+        if !line.fill(&mut reader)? {
             page.total_lines = Some(seen);
             return Ok(page);
-        };
+        }
         seen += 1;
-        if probed < PROBE_BYTES && line.kept.contains(&0) {
+        if probed < PROBE_BYTES && memchr::memchr(0, &line.kept).is_some() {
             return Err(PageError::Binary(format!("line {seen} has a NUL byte")));
         }
         probed += line.length;
@@ -88,42 +89,50 @@ pub fn read(mut reader: impl BufRead, range: &Range, size_bytes: u64) -> Result<
     Ok(page)
 }
 
-/// A line as far as it is shown.
+/// A line as far as it is shown; filled again and again.
+#[derive(Default)]
 struct Line {
     kept: Vec<u8>,
     /// The whole line in bytes, without its ending.
     length: usize,
 }
 
-/// Returns the next line without its ending, keeping at most [`LINE_LIMIT_BYTES`] of it.
-fn next_line(reader: &mut impl BufRead) -> io::Result<Option<Line>> {
-    let mut line = Line { kept: Vec::new(), length: 0 };
-    let mut any = false;
-    loop {
-        let buffer = reader.fill_buf()?;
-        if buffer.is_empty() {
-            return Ok(any.then_some(line));
-        }
-        any = true;
-        let end = memchr::memchr(b'\n', buffer);
-        let part = &buffer[..end.unwrap_or(buffer.len())];
-        let room = LINE_LIMIT_BYTES - line.kept.len();
-        line.kept.extend_from_slice(&part[..part.len().min(room)]);
-        line.length += part.len();
-        let consumed = part.len() + usize::from(end.is_some());
-        reader.consume(consumed);
-        if end.is_some() {
-            return Ok(Some(without_return(line)));
+impl Line {
+    /// Becomes the next line without its ending, keeping at most [`LINE_LIMIT_BYTES`] of it; false when there is none.
+    fn fill(&mut self, reader: &mut impl BufRead) -> io::Result<bool> {
+        self.kept.clear();
+        self.length = 0;
+        let mut any = false;
+        loop {
+            let buffer = reader.fill_buf()?;
+            if buffer.is_empty() {
+                return Ok(any);
+            }
+            any = true;
+            let end = memchr::memchr(b'\n', buffer);
+            let part = &buffer[..end.unwrap_or(buffer.len())];
+            self.keep(part);
+            let consumed = part.len() + usize::from(end.is_some());
+            reader.consume(consumed);
+            if end.is_some() {
+                self.drop_return();
+                return Ok(true);
+            }
         }
     }
-}
 
-fn without_return(mut line: Line) -> Line {
-    if line.length == line.kept.len() && line.kept.last() == Some(&b'\r') {
-        line.kept.pop();
-        line.length -= 1;
+    fn keep(&mut self, part: &[u8]) {
+        let room = LINE_LIMIT_BYTES - self.kept.len();
+        self.kept.extend_from_slice(&part[..part.len().min(room)]);
+        self.length += part.len();
     }
-    line
+
+    fn drop_return(&mut self) {
+        if self.length == self.kept.len() && self.kept.last() == Some(&b'\r') {
+            self.kept.pop();
+            self.length -= 1;
+        }
+    }
 }
 
 /// Returns the kept part of `line` as text, and refuses what is not UTF-8.
@@ -141,14 +150,24 @@ fn decode(number: usize, line: &Line) -> Result<&str, PageError> {
 
 fn push(page: &mut Page, number: usize, line: &Line) -> Result<(), PageError> {
     let text = decode(number, line)?;
-    let cut = text.char_indices().nth(LINE_LIMIT_CHARS).map_or(text.len(), |(index, _)| index);
-    write!(page.text, "{number:6}\t{}", &text[..cut]).expect("writing to a string");
+    let cut = end_of_shown(text);
+    write!(page.text, "{number:6}\t").expect("writing to a string");
+    page.text.push_str(&text[..cut]);
     if cut < line.length {
         write!(page.text, " … (line cut, {} bytes in all)", line.length).expect("writing to a string");
     }
     page.text.push('\n');
     page.shown += 1;
     Ok(())
+}
+
+/// Returns where the shown part of a line ends.
+fn end_of_shown(text: &str) -> usize {
+    // No more characters than bytes: most lines need no count.
+    if text.len() <= LINE_LIMIT_CHARS {
+        return text.len();
+    }
+    text.char_indices().nth(LINE_LIMIT_CHARS).map_or(text.len(), |(index, _)| index)
 }
 
 /// Returns how many lines there are in all, or `None` where counting would cost too much and lines are left.
