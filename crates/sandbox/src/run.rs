@@ -214,9 +214,10 @@ impl Bounds {
         let result = tokio::select! {
             biased;
             () = self.cancel.cancelled() => Err(Halt::Cancelled.into()),
-            () = tokio::time::sleep_until(self.deadline.into()) => Err(Halt::Limit(StopCause::Deadline).into()),
             // The store is only read and dropped after a panic.
             ended = AssertUnwindSafe(guest).catch_unwind() => ended.unwrap_or_else(|panic| Err(panicked(&*panic).into())),
+            // After the guest: most end without waiting, and a timer that is set wakes a thread.
+            () = tokio::time::sleep_until(self.deadline.into()) => Err(Halt::Limit(StopCause::Deadline).into()),
         };
         result.map_err(|error| match error.downcast_ref() {
             Some(Halt::Interrupted) => self.reached().unwrap_or(Halt::Interrupted).into(),
