@@ -159,7 +159,10 @@ impl Model for ScriptedModel {
         }
         let scripted = step.reply.as_ref().ok_or_else(ended)?;
         expect(scripted.expect.as_deref(), request.messages.last())?;
-        tokio::time::sleep(Duration::from_millis(scripted.delay_ms)).await;
+        // A sleep of nothing still waits for the timer's next millisecond.
+        if scripted.delay_ms > 0 {
+            tokio::time::sleep(Duration::from_millis(scripted.delay_ms)).await;
+        }
         let reply = self.render(scripted, spoken);
         for delta in reply.parts.iter().filter_map(delta) {
             deltas.accept(delta);
