@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::OsStr;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -35,6 +36,13 @@ pub(crate) fn cache() -> Result<PathBuf> {
     let cache = base.join("boxagnts");
     std::fs::create_dir_all(&cache).with_context(|| format!("making {}", cache.display()))?;
     Ok(cache)
+}
+
+/// Returns a digest of `content` that tells versions of a file apart, for the name of a folder.
+pub(crate) fn digest(content: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    content.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Returns `program` with no input and none of the [`FOREIGN`] variables.

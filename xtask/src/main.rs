@@ -4,6 +4,7 @@ mod checkout;
 mod demo;
 mod deny;
 mod edges;
+mod foreign;
 mod guests;
 mod sysroot;
 mod test;
@@ -21,8 +22,16 @@ struct Command {
     run: fn(&[String]) -> Result<()>,
 }
 
-const COMMANDS: &[Command] =
-    &[test::COMMAND, demo::DEMO, demo::BENCH, guests::COMMAND, tidy::COMMAND, edges::COMMAND, deny::COMMAND];
+const COMMANDS: &[Command] = &[
+    test::COMMAND,
+    demo::DEMO,
+    demo::BENCH,
+    guests::COMMAND,
+    foreign::COMMAND,
+    tidy::COMMAND,
+    edges::COMMAND,
+    deny::COMMAND,
+];
 
 /// A failure of which everything has been printed.
 #[derive(Debug)]

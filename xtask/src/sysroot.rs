@@ -15,7 +15,7 @@ use crate::checkout::{capture, cargo, remap, remap_cargo_home, tool};
 /// The upstream versions that were shown to work together.
 const RUST: &str = "1.96.0";
 const LLVM: &str = "22.1.8";
-const ZIG: &str = "0.17.1";
+pub(crate) const ZIG: &str = "0.17.1";
 /// Raised when the steps below change, so that a sysroot of older steps is not taken for a current one.
 const RECIPE: &str = "2";
 
@@ -179,8 +179,7 @@ fn candidate<'a>(policy: &'a str, name: &str) -> Option<&'a str> {
 fn build_libc(work: &Path, part: &Path) -> Result<()> {
     fs::create_dir_all(work)?;
     say("downloading zig, for its WASI libc (about 100 MB)");
-    let pip = ["-m", "pip", "install", "--quiet", "--no-input", "--no-deps", "--disable-pip-version-check", "--target"];
-    capture(tool("python3").args(pip).arg(work).arg(format!("ziglang=={ZIG}"))).context("downloading zig")?;
+    install_zig(work)?;
     say("compiling libc");
     fs::write(work.join("empty.c"), "int main(void) { return 0; }\n")?;
     let folder = target_library(part).join("self-contained");
@@ -191,6 +190,13 @@ fn build_libc(work: &Path, part: &Path) -> Result<()> {
     for name in LIBC_FILES {
         ensure!(folder.join(name).is_file(), "zig linked no `{name}`");
     }
+    Ok(())
+}
+
+/// Installs zig into `folder`, as `ziglang/zig`.
+pub(crate) fn install_zig(folder: &Path) -> Result<()> {
+    let pip = ["-m", "pip", "install", "--quiet", "--no-input", "--no-deps", "--disable-pip-version-check", "--target"];
+    capture(tool("python3").args(pip).arg(folder).arg(format!("ziglang=={ZIG}"))).context("downloading zig")?;
     Ok(())
 }
 

@@ -22,11 +22,12 @@ pub(crate) const COMMAND: crate::Command =
 const MAX_FOLDER_BYTES: u64 = 20 << 30;
 
 /// What the checks need and cannot install, and what gives it.
-const NEEDS: [(&[&str], &str); 4] = [
+const NEEDS: [(&[&str], &str); 5] = [
     (&["cargo", "clippy", "--version"], "rustup component add clippy"),
     (&["cargo", "fmt", "--version"], "rustup component add rustfmt"),
     (&["cc", "--version"], "apt-get install gcc"),
     (&["python3", "-m", "pip", "--version"], "apt-get install python3-pip"),
+    (&["npm", "--version"], "apt-get install nodejs npm"),
 ];
 
 fn run(arguments: &[String]) -> Result<()> {
@@ -97,6 +98,7 @@ impl Plan {
             step("edges", false, self.xtask(&["edges"])),
             step("deny", false, self.xtask(&["deny"])),
             step("guests", false, self.xtask(&["guests"])),
+            step("foreign", false, self.xtask(&["foreign"])),
             step("clippy", true, self.cargo(&CLIPPY)),
             step("docs", true, self.docs()),
             step("clippy of guests", false, self.guests(&CLIPPY)),
