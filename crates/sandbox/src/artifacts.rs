@@ -39,6 +39,8 @@ pub(crate) enum Kind {
     Code,
     /// What is known of a tool without running it.
     Facts,
+    /// What a command imports.
+    Imports,
 }
 
 impl Kind {
@@ -46,6 +48,7 @@ impl Kind {
         match self {
             Self::Code => "code",
             Self::Facts => "facts",
+            Self::Imports => "imports",
         }
     }
 }

@@ -20,7 +20,7 @@ pub(crate) enum Halt {
     #[error("a host call was interrupted")]
     Interrupted,
     #[error("the tool exited instead of returning")]
-    Exited,
+    Exited { code: u8 },
 }
 
 /// Host code panicked under a guest.
@@ -33,8 +33,8 @@ pub(crate) fn ending(error: &wasmtime::Error, refused: Option<StopCause>) -> End
     match error.downcast_ref::<Halt>() {
         Some(Halt::Limit(cause)) => return Ending::Stopped(*cause),
         Some(Halt::Cancelled | Halt::Interrupted) => return Ending::Cancelled,
-        Some(Halt::Exited) => {
-            return refused.map_or_else(|| Ending::Trapped(Halt::Exited.to_string()), Ending::Stopped);
+        Some(exited @ Halt::Exited { .. }) => {
+            return refused.map_or_else(|| Ending::Trapped(exited.to_string()), Ending::Stopped);
         }
         None => {}
     }

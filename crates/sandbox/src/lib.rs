@@ -7,7 +7,8 @@
 //! names, and writes only to their stages. Every call ends by its deadline, also in the middle of a host call. Machine
 //! code is loaded only when this cache's own MAC fits it.
 //!
-//! Deliberately absent: sockets, HTTP, environment variables, arguments, processes, and any state between two calls.
+//! Deliberately absent: sockets, HTTP, environment variables, processes, and any state between two calls. Arguments and
+//! input are there for plain commands only (see [`Invocation`]).
 //! Guests have the host's clocks and randomness. The stack limit belongs to the process (see [`SandboxOptions`]): wasmtime
 //! knows one for each engine.
 
@@ -15,6 +16,8 @@
 
 mod artifacts;
 mod bindings;
+mod command;
+mod compile;
 mod engine;
 mod halt;
 mod host;
@@ -32,8 +35,10 @@ use wasmtime::Engine;
 use wasmtime::component::Linker;
 
 use artifacts::Artifacts;
+use compile::Compiler;
 use host::Host;
 
+pub use command::{Invocation, LoadedCommand};
 pub use outcome::{Ending, Mount, Outcome};
 pub use run::Call;
 pub use tool::{LoadError, LoadedTool, MAX_WASM_BYTES};
@@ -70,6 +75,7 @@ struct Shared {
     engine: Engine,
     linker: Linker<Host>,
     artifacts: Artifacts,
+    compiler: Compiler,
     ceiling: Limits,
     slots: Semaphore,
 }
@@ -83,6 +89,7 @@ impl Sandbox {
         let engine = engine::start(max_concurrent, &ceiling)?;
         let linker = host::linker(&engine).map_err(SandboxError::Engine)?;
         let slots = Semaphore::new(max_concurrent as usize);
-        Ok(Self(Arc::new(Shared { engine, linker, artifacts, ceiling, slots })))
+        let compiler = Compiler::new(engine.clone());
+        Ok(Self(Arc::new(Shared { engine, linker, artifacts, compiler, ceiling, slots })))
     }
 }

@@ -16,7 +16,7 @@ pub struct Outcome {
     pub usage: CallUsage,
     /// The mounts of the call, with what the guest staged in them.
     pub mounts: Vec<Mount>,
-    /// What the guest printed to its standard output and error, in order; counted in the output limit.
+    /// What the guest printed: its standard output, then its standard error; counted in the output limit.
     pub printed: String,
 }
 

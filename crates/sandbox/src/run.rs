@@ -11,12 +11,13 @@ use serde_json::Value;
 use tokio::sync::SemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use wasmtime::{Store, StoreContextMut, UpdateDeadline};
+use wasmtime_wasi::p2::bindings::CommandPre;
 
 use crate::bindings::tool::ToolGuestPre;
 use crate::bindings::tool::exports::boxagnts::tool::tool::{Definition, Failure, Output};
 use crate::halt::{Halt, Panicked, ending};
-use crate::host::{self, Files, Host, Preopen};
-use crate::{Ending, LoadedTool, Mount, Outcome, Sandbox, Shared};
+use crate::host::{self, Channel, Files, Host, Preopen, Program};
+use crate::{Ending, LoadError, LoadedTool, Mount, Outcome, Sandbox, Shared};
 
 /// One call of a tool.
 pub struct Call<'a> {
@@ -35,35 +36,46 @@ impl Sandbox {
     ///
     /// Needs a tokio runtime with its timer. Dropping the future ends the call.
     pub async fn run(&self, permit: Permit, tool: &LoadedTool, call: Call<'_>) -> Outcome {
-        let authority = match permit.redeem(call.tool, call.arguments) {
-            Ok(authority) => authority,
-            Err(mismatch) => return unrun(Ending::HostFailed(mismatch.to_string()), call.mounts),
-        };
-        let (code, _slot) = match self.admit(tool, &call.cancel).await {
-            Ok(admitted) => admitted,
+        let (mut running, code, _slot) = match self.start(permit, &call, tool.code()).await {
+            Ok(started) => started,
             Err(ending) => return unrun(ending, call.mounts),
         };
+        let arguments = protocol::canonical(call.arguments);
+        let result = running.call(code, call.tool, &arguments).await;
+        let returned = result.as_ref().map_or(0, length);
+        let ending = result.map_or_else(|error| running.ending(&error), replied);
+        running.finish(ending, returned, call.mounts)
+    }
+
+    /// Redeems `permit` for `call`, and returns the store that it runs in, its code, and its slot among the calls.
+    pub(crate) async fn start<'a, C: 'a>(
+        &'a self,
+        permit: Permit,
+        call: &Call<'_>,
+        code: impl Future<Output = Result<&'a C, LoadError>>,
+    ) -> Result<(Running, &'a C, SemaphorePermit<'a>), Ending> {
+        let authority = permit.redeem(call.tool, call.arguments);
+        let authority = authority.map_err(|mismatch| Ending::HostFailed(mismatch.to_string()))?;
+        let (code, slot) = self.admit(code, &call.cancel).await?;
         let limits = authority.limits().meet(&self.0.ceiling);
         let files = Files::new(preopens(&authority, &call.mounts), limits.open_files);
-        let mut running = Running::new(&self.0, limits, files, call.cancel);
+        let running = Running::new(&self.0, limits, files, call.cancel.clone());
         for mount in &call.mounts {
             let bounds = running.bounds.clone();
             mount.stage.interrupt_when(move || bounds.reached().is_some());
         }
-        let arguments = protocol::canonical(call.arguments);
-        let result = running.call(code, call.tool, &arguments).await;
-        running.finish(result, call.mounts)
+        Ok((running, code, slot))
     }
 
-    /// Waits for a free slot and the tool's code.
-    async fn admit<'a>(
+    /// Waits for a free slot and the code.
+    async fn admit<'a, C: 'a>(
         &'a self,
-        tool: &'a LoadedTool,
+        code: impl Future<Output = Result<&'a C, LoadError>>,
         cancel: &CancellationToken,
-    ) -> Result<(&'a ToolGuestPre<Host>, SemaphorePermit<'a>), Ending> {
+    ) -> Result<(&'a C, SemaphorePermit<'a>), Ending> {
         let ready = async {
             let slot = self.0.slots.acquire().await.expect("the semaphore is never closed");
-            let code = tool.code().await.map_err(|error| Ending::HostFailed(error.to_string()))?;
+            let code = code.await.map_err(|error| Ending::HostFailed(error.to_string()))?;
             Ok((code, slot))
         };
         tokio::select! {
@@ -86,7 +98,7 @@ pub(crate) async fn definitions(
     result.map_err(|error| running.ending(&error))
 }
 
-fn unrun(ending: Ending, mounts: Vec<Mount>) -> Outcome {
+pub(crate) fn unrun(ending: Ending, mounts: Vec<Mount>) -> Outcome {
     Outcome { ending, usage: CallUsage::default(), mounts, printed: String::new() }
 }
 
@@ -104,7 +116,7 @@ fn preopens(authority: &Authority, mounts: &[Mount]) -> Vec<Preopen> {
 }
 
 /// One guest, from its empty store to its end.
-struct Running {
+pub(crate) struct Running {
     store: Store<Host>,
     limits: Limits,
     started: Instant,
@@ -147,16 +159,43 @@ impl Running {
             .await
     }
 
-    fn ending(&self, error: &wasmtime::Error) -> Ending {
-        ending(error, self.store.data().limiter.refused())
+    /// Runs `code` as `program`, and returns its exit code.
+    pub(crate) async fn command(&mut self, code: &CommandPre<Host>, program: Program) -> wasmtime::Result<u8> {
+        let store = &mut self.store;
+        store.data_mut().program = program;
+        let ran = self.bounds.hold(async move {
+            let guest = code.instantiate_async(&mut *store).await?;
+            guest.wasi_cli_run().call_run(&mut *store).await
+        });
+        match ran.await {
+            Ok(status) => Ok(u8::from(status.is_err())),
+            Err(error) => match error.downcast_ref() {
+                Some(Halt::Exited { code }) => Ok(*code),
+                _ => Err(error),
+            },
+        }
     }
 
-    fn finish(self, result: wasmtime::Result<Reply>, mounts: Vec<Mount>) -> Outcome {
+    /// Returns what was printed to `channel`.
+    pub(crate) fn printed(&self, channel: Channel) -> String {
+        self.store.data().output.text(channel)
+    }
+
+    /// Returns the limit that refused growth, if any did.
+    pub(crate) fn refused(&self) -> Option<StopCause> {
+        self.store.data().limiter.refused()
+    }
+
+    pub(crate) fn ending(&self, error: &wasmtime::Error) -> Ending {
+        ending(error, self.refused())
+    }
+
+    /// Returns the outcome of a call that ended with `ending` and returned `returned` bytes beside what it printed.
+    pub(crate) fn finish(self, ending: Ending, returned: usize, mounts: Vec<Mount>) -> Outcome {
         for mount in &mounts {
             mount.stage.interrupt_never();
         }
         let host = self.store.data();
-        let returned = result.as_ref().map_or(0, length);
         let usage = CallUsage {
             fuel: self.limits.fuel - self.store.get_fuel().unwrap_or(0),
             wall_us: u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
@@ -164,17 +203,19 @@ impl Running {
             output_bytes: host.output.printed_bytes() + returned as u64,
             staged_bytes: mounts.iter().map(|mount| mount.stage.usage().bytes).sum(),
         };
-        let ending = match result {
-            Ok(Ok(Output { text, summary })) => Ending::Returned { text, summary },
-            Ok(Err(Failure::Rejected(reason))) => Ending::Rejected(reason),
-            Ok(Err(Failure::Internal(reason))) => Ending::Internal(reason),
-            Err(error) => self.ending(&error),
-        };
         Outcome { ending, usage, mounts, printed: host.output.printed() }
     }
 }
 
 type Reply = Result<Output, Failure>;
+
+fn replied(reply: Reply) -> Ending {
+    match reply {
+        Ok(Output { text, summary }) => Ending::Returned { text, summary },
+        Err(Failure::Rejected(reason)) => Ending::Rejected(reason),
+        Err(Failure::Internal(reason)) => Ending::Internal(reason),
+    }
+}
 
 fn length(reply: &Reply) -> usize {
     match reply {

@@ -7,10 +7,11 @@ use policy::Limits;
 use protocol::ToolDefinition;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
-use wasmtime::component::Component;
+use wasmtime::component::{Component, InstancePre};
 
 use crate::artifacts::{Key, Kind};
 use crate::bindings::tool::{ToolGuestPre, exports::boxagnts::tool::tool::Definition};
+use crate::compile::MAX_COMPILE;
 use crate::host::{self, Host};
 use crate::{Ending, Sandbox, Shared, run};
 
@@ -46,6 +47,8 @@ pub enum LoadError {
     TooLarge { found: usize },
     #[error("the component does not compile: {0:#}")]
     Invalid(wasmtime::Error),
+    #[error("the component was not compiled after {seconds} s, the most that may take")]
+    Slow { seconds: u64 },
     #[error("the component imports what no tool may import: {}", .0.join(", "))]
     Imports(Vec<String>),
     #[error("the component does not fit this runtime's world: {0:#}")]
@@ -54,6 +57,8 @@ pub enum LoadError {
     Definitions(Ending),
     #[error("the component offers tools that cannot be registered: {0}")]
     InvalidDefinition(String),
+    #[error("no thread to compile on: {0}")]
+    Thread(std::io::Error),
     #[error("loading was interrupted")]
     Interrupted,
 }
@@ -85,10 +90,7 @@ impl Sandbox {
     /// Blocks: a component seen for the first time is compiled, which takes seconds. Of a known one only the facts are
     /// read; its code is loaded by its first call.
     pub fn load(&self, wasm: impl Into<Cow<'static, [u8]>>) -> Result<LoadedTool, LoadError> {
-        let wasm = wasm.into();
-        if wasm.len() > MAX_WASM_BYTES {
-            return Err(LoadError::TooLarge { found: wasm.len() });
-        }
+        let wasm = sized(wasm.into())?;
         let key = Key::new(&self.0.engine, &wasm);
         let (imports, definitions, code) = if let Some(facts) = self.0.facts(&key) {
             (facts.imports, OnceCell::from(facts.definitions), OnceCell::new())
@@ -99,6 +101,11 @@ impl Sandbox {
         let tool = Tool { sandbox: self.0.clone(), key, wasm, imports, definitions, code };
         Ok(LoadedTool(Arc::new(tool)))
     }
+}
+
+/// Returns `wasm` unless it is too large to be compiled.
+pub(crate) fn sized(wasm: Cow<'static, [u8]>) -> Result<Cow<'static, [u8]>, LoadError> {
+    if wasm.len() > MAX_WASM_BYTES { Err(LoadError::TooLarge { found: wasm.len() }) } else { Ok(wasm) }
 }
 
 impl LoadedTool {
@@ -152,8 +159,14 @@ impl Shared {
         let _ = self.artifacts.write(key, Kind::Facts, &bytes);
     }
 
-    /// Returns the code of `wasm`, checked and linked, and its imports.
+    /// Returns the code of the tool `wasm`, checked and linked, and its imports.
     fn code(&self, key: &Key, wasm: &[u8]) -> Result<(ToolGuestPre<Host>, Vec<String>), LoadError> {
+        let (linked, imports) = self.linked(key, wasm)?;
+        Ok((ToolGuestPre::new(linked).map_err(LoadError::World)?, imports))
+    }
+
+    /// Returns the code of `wasm` with its imports checked and answered, and their names.
+    pub(crate) fn linked(&self, key: &Key, wasm: &[u8]) -> Result<(InstancePre<Host>, Vec<String>), LoadError> {
         let component = self.component(key, wasm)?;
         let imports =
             component.component_type().imports(&self.engine).map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
@@ -161,8 +174,7 @@ impl Shared {
         if !refused.is_empty() {
             return Err(LoadError::Imports(refused));
         }
-        let code = self.linker.instantiate_pre(&component).and_then(ToolGuestPre::new).map_err(LoadError::World)?;
-        Ok((code, imports))
+        Ok((self.linker.instantiate_pre(&component).map_err(LoadError::World)?, imports))
     }
 
     fn component(&self, key: &Key, wasm: &[u8]) -> Result<Component, LoadError> {
@@ -170,7 +182,7 @@ impl Shared {
         if let Some(component) = cached {
             return Ok(component);
         }
-        let component = Component::from_binary(&self.engine, wasm).map_err(LoadError::Invalid)?;
+        let component = self.compiler.component(wasm, MAX_COMPILE)?;
         // Without the cache the component is compiled again next time.
         let _ = component.serialize().map(|code| self.artifacts.write(key, Kind::Code, &code));
         Ok(component)

@@ -16,10 +16,11 @@ use wasmtime::Engine;
 use wasmtime::component::{HasSelf, Linker, ResourceTable};
 use wasmtime_wasi::p2::bindings::{cli as wasi_cli, clocks, io, random as wasi_random};
 
+pub(crate) use cli::Program;
 #[expect(unreachable_pub, reason = "the generated bindings re-export them")]
 pub use files::{Descriptor, FileError, Listing};
 pub(crate) use files::{Files, Preopen};
-pub(crate) use output::Output;
+pub(crate) use output::{Channel, Output};
 
 use crate::bindings::wasi::filesystem;
 use crate::limiter::Limiter;
@@ -58,6 +59,7 @@ pub(crate) struct Host {
     pub(crate) table: ResourceTable,
     pub(crate) limiter: Limiter,
     pub(crate) output: Output,
+    pub(crate) program: Program,
     files: Files,
     /// Zero of the guest's monotonic clock.
     started: Instant,
@@ -67,7 +69,8 @@ impl Host {
     pub(crate) fn new(limits: &Limits, files: Files, started: Instant) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(handles(limits));
-        Self { table, limiter: Limiter::new(limits), output: Output::new(limits.output_bytes), files, started }
+        let (limiter, output) = (Limiter::new(limits), Output::new(limits.output_bytes));
+        Self { table, limiter, output, program: Program::default(), files, started }
     }
 }
 

@@ -41,3 +41,12 @@ pub(crate) fn encode_for(text: &str, wit: &str) -> Vec<u8> {
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
     ComponentEncoder::default().validate(true).module(&module).unwrap().encode().unwrap()
 }
+
+/// Returns the component of a plain command whose `run` has `body`, the code of a function to 0 (ok) or 1.
+pub(crate) fn command(body: &str, fields: &str) -> Vec<u8> {
+    let text = format!(r#"(module {fields} (func (export "wasi:cli/run@0.2.0#run") (result i32) {body}))"#);
+    let wit = "package boxagnts:handmade;
+        world guest { export wasi:cli/run@0.2.0; }
+        package wasi:cli@0.2.0 { interface run { run: func() -> result; } }";
+    encode_for(&text, wit)
+}

@@ -4,6 +4,7 @@ extern crate boxagnts_sandbox as sandbox;
 
 mod artifacts;
 mod cancel;
+mod commands;
 mod files;
 mod handmade;
 mod imports;

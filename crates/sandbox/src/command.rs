@@ -1,0 +1,118 @@
+//! Plain commands: components that export `wasi:cli/run`, with arguments and input in and text out.
+//!
+//! They are run under the same permits, limits and mounts as tools of the typed world.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use policy::Permit;
+use tokio::sync::OnceCell;
+use wasmtime_wasi::p2::bindings::CommandPre;
+
+use crate::artifacts::{Key, Kind};
+use crate::host::{self, Channel, Host, Program};
+use crate::run::{Running, unrun};
+use crate::tool::sized;
+use crate::{Call, Ending, LoadError, Outcome, Sandbox, Shared};
+
+/// A command that can run. Clones share it.
+#[derive(Clone)]
+pub struct LoadedCommand(Arc<Command>);
+
+struct Command {
+    sandbox: Arc<Shared>,
+    key: Key,
+    /// Kept so that the code can be made again when the cached artifact is gone.
+    wasm: Cow<'static, [u8]>,
+    imports: Vec<String>,
+    code: OnceCell<CommandPre<Host>>,
+}
+
+/// One run of a command.
+pub struct Invocation<'a> {
+    /// What the permit was given for, what may be mounted, and what ends it.
+    pub call: Call<'a>,
+    /// The command's arguments, without its own name.
+    pub argv: Vec<String>,
+    pub stdin: Vec<u8>,
+}
+
+impl Sandbox {
+    /// Returns the command of the component `wasm`, which exports `wasi:cli/run`.
+    ///
+    /// Blocks as [`Sandbox::load`] does.
+    pub fn load_command(&self, wasm: impl Into<Cow<'static, [u8]>>) -> Result<LoadedCommand, LoadError> {
+        let wasm = sized(wasm.into())?;
+        let key = Key::new(&self.0.engine, &wasm);
+        let (imports, code) = match self.0.known_imports(&key) {
+            Some(imports) => (imports, OnceCell::new()),
+            None => self.0.command(&key, &wasm).map(|(code, imports)| (imports, OnceCell::from(code)))?,
+        };
+        Ok(LoadedCommand(Arc::new(Command { sandbox: self.0.clone(), key, wasm, imports, code })))
+    }
+
+    /// Consumes `permit` and runs `command`; waits first while as many calls run as may.
+    ///
+    /// Exit code 0 is a success whose text is the standard output; any other is rejected with the standard error.
+    pub async fn run_command(&self, permit: Permit, command: &LoadedCommand, invocation: Invocation<'_>) -> Outcome {
+        let Invocation { call, argv, stdin } = invocation;
+        let (mut running, code, _slot) = match self.start(permit, &call, command.code()).await {
+            Ok(started) => started,
+            Err(ending) => return unrun(ending, call.mounts),
+        };
+        let arguments = std::iter::once(call.tool.to_owned()).chain(argv).collect();
+        let ran = running.command(code, Program { arguments, input: Bytes::from(stdin) }).await;
+        let ending = ran.map_or_else(|error| running.ending(&error), |code| exited(&running, code));
+        running.finish(ending, 0, call.mounts)
+    }
+}
+
+impl LoadedCommand {
+    /// Returns the interfaces that the component imports, with their versions: `wasi:io/streams@0.2.6`.
+    pub fn imports(&self) -> &[String] {
+        &self.0.imports
+    }
+
+    async fn code(&self) -> Result<&CommandPre<Host>, LoadError> {
+        self.0.code.get_or_try_init(|| self.load_code()).await
+    }
+
+    /// Loads the code on a thread that may block.
+    async fn load_code(&self) -> Result<CommandPre<Host>, LoadError> {
+        let command = self.0.clone();
+        let load = move || command.sandbox.command(&command.key, &command.wasm).map(|(code, _)| code);
+        tokio::task::spawn_blocking(load).await.unwrap_or(Err(LoadError::Interrupted))
+    }
+}
+
+impl Shared {
+    fn command(&self, key: &Key, wasm: &[u8]) -> Result<(CommandPre<Host>, Vec<String>), LoadError> {
+        let (linked, imports) = self.linked(key, wasm)?;
+        let code = CommandPre::new(linked).map_err(LoadError::World)?;
+        let bytes = serde_json::to_vec(&imports).expect("names are plain data");
+        // Without the cache the code is loaded again next time.
+        let _ = self.artifacts.write(key, Kind::Imports, &bytes);
+        Ok((code, imports))
+    }
+
+    fn known_imports(&self, key: &Key) -> Option<Vec<String>> {
+        let imports: Vec<String> = serde_json::from_slice(&self.artifacts.read(key, Kind::Imports)?).ok()?;
+        host::refused(&imports).is_empty().then_some(imports)
+    }
+}
+
+/// Returns how a command ended that exited with `code`.
+fn exited(running: &Running, code: u8) -> Ending {
+    let (text, errors) = (running.printed(Channel::Standard), running.printed(Channel::Errors));
+    if code == 0 {
+        let summary = format!("{} lines", text.lines().count());
+        return Ending::Returned { text, summary };
+    }
+    // A failed allocation ends most programs with an exit code of their own.
+    if let Some(cause) = running.refused() {
+        return Ending::Stopped(cause);
+    }
+    let said = if errors.trim().is_empty() { text } else { errors };
+    Ending::Rejected(format!("exit code {code}\n{said}"))
+}
