@@ -26,21 +26,31 @@ struct Terminal(Arc<Progress>);
 #[async_trait]
 impl Approver for Terminal {
     async fn ask(&self, asked: Asked<'_>) -> Answer {
-        let (question, progress) = (question(asked), self.0.clone());
+        self.put(question(asked, "Allow it once?")).await
+    }
+
+    async fn trust(&self, asked: Asked<'_>) -> Answer {
+        self.put(question(asked, "Allow it until it asks for more?")).await
+    }
+}
+
+impl Terminal {
+    async fn put(&self, question: String) -> Answer {
+        let progress = self.0.clone();
         let answer = tokio::task::spawn_blocking(move || progress.suspended(|| read(&question)));
         answer.await.unwrap_or(Answer::No)
     }
 }
 
 /// Returns the question as it is shown; everything in it that a planner wrote is neutralised.
-fn question(asked: Asked<'_>) -> String {
+fn question(asked: Asked<'_>, closing: &str) -> String {
     let effects: Vec<_> = asked.effects.iter().map(|effect| format!("    {}", for_terminal(effect))).collect();
     let detail: Vec<_> =
         asked.detail.lines().take(DETAIL_LINES).map(|line| format!("    {}", for_terminal(line))).collect();
     let left = asked.detail.lines().count().saturating_sub(DETAIL_LINES);
     let more = if left > 0 { format!("\n    … {left} more lines") } else { String::new() };
     format!(
-        "\n{tool} wants to:\n{effects}\nwith:\n{detail}{more}\nwhy it is asked: {reason} (rule `{rule}`)\nAllow it once? [y/N] ",
+        "\n{tool} wants to:\n{effects}\nwith:\n{detail}{more}\nwhy it is asked: {reason} (rule `{rule}`)\n{closing} [y/N] ",
         tool = for_terminal(asked.tool),
         effects = effects.join("\n"),
         detail = detail.join("\n"),
@@ -76,7 +86,7 @@ mod tests {
         let detail = "a\u{202e}b\n".repeat(DETAIL_LINES + 2);
         let asked =
             Asked { tool: "write", effects: &effects, rule: "protected-paths", reason: "Why.", detail: &detail };
-        let question = question(asked);
+        let question = question(asked, "Allow it once?");
         assert!(question.contains("write /work/.git/") && question.contains("… 2 more lines"));
         assert!(!question.contains(['\u{1b}', '\u{202e}']));
     }

@@ -42,7 +42,7 @@ pub(crate) enum Command {
     Run(Run),
     /// Go on with a session that was cut short [default: the latest unfinished one]
     Resume(Resume),
-    /// The tools: list them, show one, call one
+    /// The tools: list them, show one, call one; add and remove extensions
     #[command(subcommand)]
     Tool(Tool),
     /// The sessions of this workspace
@@ -102,7 +102,7 @@ pub(crate) struct Resume {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Tool {
-    /// Name, level and purpose of every tool
+    /// Name, level, origin and purpose of every tool
     List,
     /// One tool whole: what it asks for and what it takes
     Show { name: String },
@@ -116,6 +116,22 @@ pub(crate) enum Tool {
         #[arg(long)]
         headless: bool,
     },
+    /// Add an extension: a folder with tool.toml and a component, or a component with tool.toml beside it
+    Add {
+        path: PathBuf,
+        /// Approve what it asks for without a question
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Let an extension that is already there have what it asks for
+    Approve {
+        name: String,
+        /// Approve what it asks for without a question
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Remove an extension
+    Rm { name: String },
 }
 
 #[derive(Debug, Subcommand)]

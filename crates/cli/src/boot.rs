@@ -10,7 +10,7 @@ use protocol::CommitOutcome;
 use providers::ProviderSpec;
 use rand::Rng as _;
 use sandbox::{Sandbox, SandboxOptions};
-use tools::{Approver, Package, Registry, Tools, ToolsOptions};
+use tools::{Approver, Extensions, Package, Registry, Tools, ToolsOptions};
 use workspace::{Config, ConfigError, Mount, Opening, Workspace, for_terminal};
 
 use crate::args::Place;
@@ -33,6 +33,8 @@ pub(crate) type Settings = Config<ProviderSpec>;
 pub(crate) struct Site {
     pub(crate) root: PathBuf,
     pub(crate) config: Settings,
+    /// The person's extensions; a place of the runtime's own, such as the demo's, has none.
+    pub(crate) extensions: Option<PathBuf>,
 }
 
 impl Site {
@@ -40,13 +42,14 @@ impl Site {
     pub(crate) fn find(place: &Place) -> Result<Self, Failure> {
         let here =
             std::env::current_dir().map_err(|error| Failure::usage(format!("there is no current folder: {error}")))?;
-        Self::at(place::workspace(place.workspace.as_deref(), &here)?)
+        let site = Self::at(place::workspace(place.workspace.as_deref(), &here)?)?;
+        Ok(Self { extensions: place::extensions(), ..site })
     }
 
     /// Reads the configuration of the workspace at `root`.
     pub(crate) fn at(root: PathBuf) -> Result<Self, Failure> {
         let config = Config::load(&root).map_err(unconfigured)?;
-        Ok(Self { root, config })
+        Ok(Self { root, config, extensions: None })
     }
 
     /// Opens the workspace's state, and says what was found unfinished in it.
@@ -79,9 +82,7 @@ impl Site {
 
     /// Refuses a cache of compiled code that a tool could write.
     fn check_cache(&self, cache: &Path) -> Result<(), Failure> {
-        let mounts = std::iter::once(&self.config.work_dir).chain(self.config.map_dirs.iter().map(|map| &map.host));
-        let inside = |mount: &PathBuf| mount.canonicalize().is_ok_and(|mount| cache.starts_with(mount));
-        match mounts.into_iter().find(|mount| inside(mount)) {
+        match self.mount_over(cache) {
             None => Ok(()),
             Some(mount) => Err(Failure::usage(format!(
                 "the cache of compiled tools, {}, lies inside {}, where tools can write",
@@ -92,6 +93,29 @@ impl Site {
         }
     }
 
+    /// Refuses a folder of extensions that a tool could write: a planner would give itself tools.
+    fn check_extensions(&self, folder: &Path) -> Result<(), Failure> {
+        match self.mount_over(folder) {
+            None => Ok(()),
+            Some(mount) => Err(Failure::usage(format!(
+                "the folder of extensions, {}, and {}, where tools can write, are not apart",
+                folder.display(),
+                mount.display()
+            ))
+            .hint("put it elsewhere: XDG_DATA_HOME=/path/outside boxagnts …")),
+        }
+    }
+
+    /// Returns the mount that holds `folder` or lies in it, wherever links lead.
+    fn mount_over(&self, folder: &Path) -> Option<&PathBuf> {
+        let folder = place::resolved(folder);
+        let mut mounts = std::iter::once(&self.config.work_dir).chain(self.config.map_dirs.iter().map(|map| &map.host));
+        mounts.find(|mount| {
+            let mount = place::resolved(mount);
+            folder.starts_with(&mount) || mount.starts_with(&folder)
+        })
+    }
+
     /// Assembles the tool interface.
     pub(crate) fn tools(
         &self,
@@ -100,7 +124,11 @@ impl Site {
         approver: Arc<dyn Approver>,
     ) -> Result<Tools, Failure> {
         let sandbox = self.sandbox()?;
-        let registry = Registry::new(sandbox.clone(), packages).map_err(Failure::internal)?;
+        let mut registry = Registry::new(sandbox.clone(), packages).map_err(Failure::internal)?;
+        if let Some(folder) = &self.extensions {
+            self.check_extensions(folder)?;
+            registry = registry.extended(Extensions::new(folder), approver.clone());
+        }
         let judge = Judge::new(self.config.rules.clone()).map_err(Failure::usage)?;
         let limits = self.config.limits;
         Ok(Tools::new(ToolsOptions { sandbox, registry, judge, workspace, limits, approver, random }))

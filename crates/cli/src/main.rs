@@ -56,6 +56,9 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Tool(Tool::Call { name, input, headless }) => {
             commands::tool::call(place, &name, &input, headless).await
         }
+        Command::Tool(Tool::Add { path, yes }) => commands::extension::add(place, &path, yes).await,
+        Command::Tool(Tool::Approve { name, yes }) => commands::extension::approve(place, &name, yes).await,
+        Command::Tool(Tool::Rm { name }) => commands::extension::remove(place, &name),
         Command::Session(Session::List) => commands::session::list(place),
         Command::Session(Session::Show { id, output }) => commands::session::show(place, &id, output),
         Command::Changes(Changes::List) => commands::changes::list(place),

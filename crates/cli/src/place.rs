@@ -23,12 +23,33 @@ pub(crate) fn workspace(named: Option<&Path>, here: &Path) -> Result<PathBuf, Fa
 
 /// Returns the folder of compiled tools: `$XDG_CACHE_HOME/boxagnts/artifacts` (XDG Base Directory Specification).
 pub(crate) fn artifact_cache() -> Result<PathBuf, Failure> {
-    let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
     cache.map(|cache| cache.join("boxagnts/artifacts")).ok_or_else(|| {
         Failure::usage("there is no folder for compiled tools: neither XDG_CACHE_HOME nor HOME is set")
             .hint("set one: XDG_CACHE_HOME=/path/to/cache boxagnts …")
     })
+}
+
+/// Returns the folder of extensions: `$XDG_DATA_HOME/boxagnts/extensions` (XDG Base Directory Specification); `None` where
+/// this person has no such folder.
+pub(crate) fn extensions() -> Option<PathBuf> {
+    let data = absolute("XDG_DATA_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/share")));
+    data.map(|data| data.join("boxagnts/extensions"))
+}
+
+/// Returns the variable `name` as a path; one that is not absolute counts as not set (XDG).
+fn absolute(name: &str) -> Option<PathBuf> {
+    env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute())
+}
+
+/// Returns `path` with every link in it resolved as far as it exists.
+pub(crate) fn resolved(path: &Path) -> PathBuf {
+    let existing = path.ancestors().find_map(|ancestor| Some((ancestor, ancestor.canonicalize().ok()?)));
+    let rest = existing.as_ref().and_then(|(ancestor, _)| path.strip_prefix(ancestor).ok());
+    match (&existing, rest) {
+        (Some((_, real)), Some(rest)) => real.join(rest),
+        _ => path.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -45,6 +66,16 @@ mod tests {
         std::fs::create_dir(root.join("a/.git")).unwrap();
         assert_eq!(workspace(None, &deep).unwrap(), root.join("a"));
         assert_eq!(workspace(Some(&root), &deep).unwrap(), root);
+    }
+
+    #[test]
+    fn links_are_resolved_as_far_as_a_path_exists() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        std::fs::create_dir(root.join("real")).unwrap();
+        std::os::unix::fs::symlink(root.join("real"), root.join("link")).unwrap();
+        assert_eq!(resolved(&root.join("link/not/there")), root.join("real/not/there"));
+        assert_eq!(resolved(&root.join("real")), root.join("real"));
     }
 
     #[test]

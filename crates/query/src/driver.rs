@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use futures::future::try_join_all;
-use protocol::{
-    CallOutcome, EventBody, Message, ModelFailure, ModelReply, Part, Role, ToolCall, ToolDefinition, TurnId,
-    TurnOutcome,
-};
+use protocol::{CallOutcome, EventBody, Message, ModelFailure, ModelReply, Part, Role, ToolCall, TurnId, TurnOutcome};
 use providers::{DeltaSink, Model, ModelRequest};
 use tokio_util::sync::CancellationToken;
 use tools::{Finished, RegistryError, ToolSession, Tools, ToolsError};
@@ -96,7 +93,7 @@ impl Driver<'_> {
 
     fn turn(&self, id: TurnId, view: &SessionView) -> Turn<'_> {
         let messages = view.messages.clone();
-        Turn { driver: self, id, messages, definitions: Vec::new(), answer: String::new() }
+        Turn { driver: self, id, messages, answer: String::new() }
     }
 
     /// Records the end of a call whose changes were committed before the process ended; `None` when nothing of it took
@@ -133,19 +130,12 @@ struct Turn<'a> {
     driver: &'a Driver<'a>,
     id: TurnId,
     messages: Vec<Message>,
-    definitions: Vec<ToolDefinition>,
     /// What the model said last.
     answer: String,
 }
 
 impl Turn<'_> {
     async fn drive(mut self, mut machine: Machine, deltas: &mut dyn DeltaSink) -> Result<Turned, QueryError> {
-        let driver = self.driver;
-        self.definitions = tokio::select! {
-            biased;
-            () = driver.cancel.cancelled() => return self.close(TurnOutcome::Cancelled),
-            definitions = driver.tools.registry().definitions(driver.session.grant()) => definitions?,
-        };
         let mut step = machine.start();
         loop {
             let input = match step {
@@ -159,12 +149,18 @@ impl Turn<'_> {
 
     async fn call_model(&mut self, number: u32, deltas: &mut dyn DeltaSink) -> Result<Input, QueryError> {
         let (driver, turn) = (self.driver, self.id.clone());
+        // Each time: extensions come and go while a session runs.
+        let definitions = tokio::select! {
+            biased;
+            () = driver.cancel.cancelled() => return Ok(Input::Cancelled),
+            definitions = driver.tools.registry().definitions(driver.session.grant()) => definitions?,
+        };
         let model = driver.model.name().to_owned();
         driver.append(&[EventBody::ModelCalled { turn: turn.clone(), number, model }], Durability::Process)?;
         let request = ModelRequest {
             system: SYSTEM_PROMPT,
             messages: &self.messages,
-            tools: &self.definitions,
+            tools: &definitions,
             max_output_tokens: MAX_OUTPUT_TOKENS,
         };
         let reply = tokio::select! {

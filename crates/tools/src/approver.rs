@@ -19,6 +19,11 @@ pub struct Asked<'a> {
 #[async_trait]
 pub trait Approver: Send + Sync {
     async fn ask(&self, asked: Asked<'_>) -> Answer;
+
+    /// Asks whether an extension may have what it asks for: a yes lasts until it wants more.
+    async fn trust(&self, _asked: Asked<'_>) -> Answer {
+        Answer::Unattended
+    }
 }
 
 /// Nobody is there: what would ask is denied.

@@ -14,7 +14,7 @@ use workspace::{Durability, SessionJournal};
 
 use crate::approver::Asked;
 use crate::cap::cap;
-use crate::registry::Tool;
+use crate::entry::Tool;
 use crate::session::ToolSession;
 use crate::{Tools, ToolsError};
 
@@ -114,17 +114,17 @@ impl Calling<'_> {
         };
         let errors = tool.schema.errors(arguments);
         if !errors.is_empty() {
-            return Ok(misfit(tool, &errors));
+            return Ok(misfit(&tool, &errors));
         }
-        match self.decide(tool, arguments).await? {
-            Ok((permit, approved)) => self.execute(tool, arguments, permit, &approved).await,
+        match self.decide(&tool, arguments).await? {
+            Ok((permit, approved)) => self.execute(&tool, arguments, permit, &approved).await,
             Err(ended) => Ok(ended),
         }
     }
 
     fn unknown(&self) -> Ended {
-        let names: Vec<_> = self.tools.registry.names().collect();
-        let text = format!("There is no tool `{}`. The tools are: {}.", self.proposal.tool, names.join(", "));
+        let names = self.tools.registry.names().join(", ");
+        let text = format!("There is no tool `{}`. The tools are: {names}.", self.proposal.tool);
         Ended::unrun(CallOutcome::Invalid, text, "no such tool")
     }
 
@@ -195,7 +195,7 @@ impl Calling<'_> {
     ) -> Result<Ended, ToolsError> {
         let mounts = self.tools.mounts(self.session, tool, approved, permit.limits());
         let call = Call { tool: &tool.manifest.name, arguments, mounts, cancel: self.cancel.clone() };
-        let mut outcome = self.tools.sandbox.run(permit, &tool.component, call).await;
+        let mut outcome = tool.run(&self.tools.sandbox, permit, call).await;
         let ended = match std::mem::replace(&mut outcome.ending, Ending::Cancelled) {
             Ending::Returned { text, summary } => {
                 let mounts = std::mem::take(&mut outcome.mounts);

@@ -11,22 +11,34 @@
 
 #![warn(clippy::unwrap_used)]
 
+mod approval;
 mod approver;
 mod builtin;
 mod call;
 mod cap;
+mod command;
+mod entry;
+mod extended;
+mod extensions;
+mod imports;
 mod manifest;
 mod registry;
 mod schema;
 mod session;
+mod source;
 mod tools;
 
+pub use approval::ApprovalError;
 pub use approver::{Approver, Asked, Unattended};
 pub use builtin::builtin;
 pub use call::Finished;
 pub use cap::MAX_RESULT_BYTES;
+pub use command::{CommandSpec, InvalidCommand, ItemSpec};
+pub use entry::Tool;
+pub use extensions::Extensions;
 pub use manifest::{Capabilities, FileAccess, InvalidManifest, Manifest, PathAccess, PathArgument};
-pub use registry::{Package, Registry, RegistryError, Tool};
+pub use registry::{Candidate, ExtensionState, Listed, Package, Registry, RegistryError};
 pub use schema::{InvalidSchema, Schema};
 pub use session::ToolSession;
+pub use source::{Difference, ExtensionError};
 pub use tools::{Tools, ToolsError, ToolsOptions};

@@ -6,6 +6,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
+use crate::command::CommandSpec;
+
 /// `tool.toml`: what a component is called, how much harm it could do, and what it asks for. A request is not a grant.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,6 +22,8 @@ pub struct Manifest {
     /// Arguments that name paths, so that they are judged before the call.
     #[serde(default)]
     pub paths: Vec<PathArgument>,
+    /// How a plain `wasi:cli/run` command is called; without it the component exports the tool world.
+    pub command: Option<CommandSpec>,
 }
 
 /// What a tool asks for; what is not written is not asked for.
@@ -103,6 +107,18 @@ impl Manifest {
         }
     }
 
+    /// Returns what this tool asks for, one line each: what a person approves of an extension. A level is a request too:
+    /// rules decide by it.
+    pub fn asks(&self) -> BTreeSet<String> {
+        let level = (self.level != Level::None).then(|| format!("be judged as level {}", self.level));
+        let files: &[&str] = match self.capabilities.files {
+            FileAccess::None => &[],
+            FileAccess::Read => &["read files"],
+            FileAccess::ReadWrite => &["read files", "write files, staged"],
+        };
+        level.into_iter().chain(files.iter().map(|line| (*line).to_owned())).collect()
+    }
+
     /// Returns what this tool asks for of `held`.
     pub fn request(&self, held: &policy::Grant) -> GrantSpec {
         let access = self.capabilities.files.access();
@@ -154,6 +170,17 @@ mod tests {
         assert_eq!(effects(json!({"path": "/lib/x"})), write("/lib/x"));
         assert_eq!(effects(json!({})), write("/work"));
         assert_eq!(effects(json!({"path": "../../etc/passwd"})), write("../../etc/passwd"));
+    }
+
+    #[test]
+    fn each_capability_is_asked_for_in_a_line_of_its_own() {
+        let asks =
+            |from, to| Manifest::parse(&EDIT.replacen(from, to, 1)).unwrap().asks().into_iter().collect::<Vec<_>>();
+        assert_eq!(asks("", ""), ["be judged as level write", "read files", "write files, staged"]);
+        let manifest = "name = \"x\"\nversion = \"1\"\nlevel = \"none\"\n[capabilities]\nfiles = \"none\"\n";
+        assert!(Manifest::parse(manifest).unwrap().asks().is_empty());
+        let reading = manifest.replace("files = \"none\"", "files = \"read\"");
+        assert_eq!(Manifest::parse(&reading).unwrap().asks(), BTreeSet::from(["read files".into()]));
     }
 
     #[test]

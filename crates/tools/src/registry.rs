@@ -1,22 +1,29 @@
-//! The registry: which tools there are. A tool is loaded when it is first named.
+//! The registry: which tools there are. A tool is loaded when it is first named; extensions come and go between calls.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use policy::{Capability, Grant, InvalidLimits, Limits};
-use protocol::ToolDefinition;
-use sandbox::{LoadError, LoadedTool, Sandbox};
-use tokio::sync::OnceCell;
+use policy::{Capability, Grant, InvalidLimits};
+use protocol::{Level, ToolDefinition};
+use sandbox::{LoadError, Sandbox};
 
-use crate::manifest::{FileAccess, InvalidManifest, Manifest};
-use crate::schema::{InvalidSchema, Schema};
+use crate::approver::Approver;
+use crate::command::InvalidCommand;
+use crate::entry::{Entry, Tool};
+use crate::extended::Extended;
+use crate::extensions::{Extensions, Found};
+use crate::manifest::{InvalidManifest, Manifest};
+use crate::schema::InvalidSchema;
+use crate::source::{Difference, ExtensionError, Source};
 
-/// A component with its manifest, as it was built or installed.
+/// A component with its manifest, as it was built.
 #[derive(Debug, Clone)]
 pub struct Package {
     /// `tool.toml`.
     pub manifest: Cow<'static, str>,
-    /// A WASI 0.2 component that exports `boxagnts:tool/tool`.
+    /// A WASI 0.2 component that exports `boxagnts:tool/tool`, or `wasi:cli/run` where the manifest has a `[command]`.
     pub component: Cow<'static, [u8]>,
 }
 
@@ -27,148 +34,199 @@ pub enum RegistryError {
     Manifest(#[from] InvalidManifest),
     #[error("two tools are called `{0}`")]
     Twice(String),
+    #[error("tool `{tool}`: [command]: {source}")]
+    Command { tool: String, source: InvalidCommand },
     #[error("tool `{tool}`: {source}")]
     Limits { tool: String, source: InvalidLimits },
     #[error("tool `{tool}`: {source}")]
     Schema { tool: String, source: InvalidSchema },
     #[error("tool `{tool}` cannot be loaded: {source}")]
     Load { tool: String, source: LoadError },
-    #[error("tool `{tool}` imports `{import}`, which its manifest does not request")]
-    Import { tool: String, import: String },
+    #[error("tool `{tool}` imports `{import}`, which its manifest does not request: {hint}")]
+    Import { tool: String, import: String, hint: &'static str },
     #[error("the component of tool `{0}` does not define a tool of that name")]
     Undefined(String),
-}
-
-/// A tool ready to be called.
-pub struct Tool {
-    pub manifest: Manifest,
-    pub definition: ToolDefinition,
-    /// The manifest's limits; never wider than the session's they are met with.
-    pub(crate) limits: Limits,
-    pub(crate) schema: Schema,
-    pub(crate) component: LoadedTool,
-}
-
-struct Entry {
-    manifest: Manifest,
-    component: Cow<'static, [u8]>,
-    tool: OnceCell<Tool>,
+    /// The same failure again: what cannot be loaded is not tried twice.
+    #[error(transparent)]
+    Known(Arc<RegistryError>),
+    #[error(transparent)]
+    Extension(#[from] ExtensionError),
+    #[error("there is no extension `{0}`")]
+    NoSuchExtension(String),
+    #[error("there is no folder for extensions")]
+    NoExtensions,
 }
 
 /// Every registered tool by its name.
 pub struct Registry {
     sandbox: Sandbox,
-    entries: BTreeMap<String, Entry>,
+    builtin: BTreeMap<String, Entry>,
+    extended: Option<Extended>,
+}
+
+/// One extension as a person reads of it.
+pub struct Listed {
+    pub name: String,
+    pub state: ExtensionState,
+}
+
+/// Whether an extension can be used.
+pub enum ExtensionState {
+    Ready {
+        tool: Arc<Tool>,
+        /// Whether its bytes or its manifest are not those that were approved, though it asks for no more.
+        is_changed: bool,
+    },
+    /// It asks for more than was approved, and is offered to nobody.
+    Waiting(Difference),
+    /// It is offered to nobody; the text says why.
+    Broken(String),
+}
+
+/// An extension that was checked, and is neither installed nor approved by that.
+pub struct Candidate {
+    source: Source,
+    pub tool: Tool,
+    pub difference: Difference,
+    /// The version of something else that has its name.
+    pub replaces: Option<String>,
 }
 
 impl Registry {
     /// Registers `packages`. Nothing is compiled or run yet.
     pub fn new(sandbox: Sandbox, packages: Vec<Package>) -> Result<Self, RegistryError> {
-        let mut entries = BTreeMap::new();
+        let mut builtin = BTreeMap::new();
         for package in packages {
             let manifest = Manifest::parse(&package.manifest)?;
             let name = manifest.name.clone();
-            let entry = Entry { manifest, component: package.component, tool: OnceCell::new() };
-            if entries.insert(name.clone(), entry).is_some() {
+            let entry = Entry::new(manifest, package.component, None)
+                .map_err(|source| RegistryError::Command { tool: name.clone(), source })?;
+            if builtin.insert(name.clone(), entry).is_some() {
                 return Err(RegistryError::Twice(name));
             }
         }
-        Ok(Self { sandbox, entries })
+        Ok(Self { sandbox, builtin, extended: None })
     }
 
-    /// Returns the names of the tools, sorted.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.entries.keys().map(String::as_str)
+    /// Adds `extensions`; `approver` is asked about each that wants more than was approved.
+    #[must_use]
+    pub fn extended(mut self, mut extensions: Extensions, approver: Arc<dyn Approver>) -> Self {
+        extensions.reserve(self.builtin.keys().cloned());
+        self.extended = Some(Extended::new(extensions, approver));
+        self
     }
 
-    /// Returns the manifest of the tool called `name`.
-    pub fn manifest(&self, name: &str) -> Option<&Manifest> {
-        self.entries.get(name).map(|entry| &entry.manifest)
+    /// Returns the names of the tools that can be called, as they were when the registry last looked, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let extensions = self.extended.iter().flat_map(|extended| extended.levels().into_keys());
+        let names: BTreeSet<_> = self.builtin.keys().cloned().chain(extensions).collect();
+        names.into_iter().collect()
     }
 
-    /// Returns the tool called `name`, loaded; `None` when there is none.
-    pub async fn tool(&self, name: &str) -> Result<Option<&Tool>, RegistryError> {
-        match self.entries.get(name) {
-            Some(entry) => entry.tool.get_or_try_init(|| self.load(entry)).await.map(Some),
+    /// Returns the level of the tool called `name`, as it was when the registry last looked.
+    pub fn level(&self, name: &str) -> Option<Level> {
+        let builtin = self.builtin.get(name).map(|entry| entry.manifest.level);
+        builtin.or_else(|| self.extended.as_ref()?.levels().get(name).copied())
+    }
+
+    /// Returns the tool called `name`, loaded; `None` when there is none that can be used. An error means that a tool that
+    /// ships with the runtime cannot be loaded.
+    pub async fn tool(&self, name: &str) -> Result<Option<Arc<Tool>>, RegistryError> {
+        if let Some(entry) = self.builtin.get(name) {
+            return entry.tool(&self.sandbox).await.map(Some).map_err(RegistryError::Known);
+        }
+        let Some(extended) = &self.extended else { return Ok(None) };
+        match extended.look().await.remove(name) {
+            Some(found) => Ok(self.usable(extended, found).await),
             None => Ok(None),
         }
     }
 
-    /// Returns the definitions of the tools that `grant` reaches.
+    /// Returns the definitions of the tools that `grant` reaches, with the extensions that are there now.
     pub async fn definitions(&self, grant: &Grant) -> Result<Vec<ToolDefinition>, RegistryError> {
-        let reached = |name: &&String| grant.allows(&Capability::Tool { name: (*name).clone() });
+        let reached = |name: &String| grant.allows(&Capability::Tool { name: name.clone() });
         let mut definitions = Vec::new();
-        for (_, entry) in self.entries.iter().filter(|(name, _)| reached(name)) {
-            definitions.push(entry.tool.get_or_try_init(|| self.load(entry)).await?.definition.clone());
+        for (_, entry) in self.builtin.iter().filter(|(name, _)| reached(name)) {
+            let tool = entry.tool(&self.sandbox).await.map_err(RegistryError::Known)?;
+            definitions.push(tool.definition.clone());
+        }
+        let Some(extended) = &self.extended else { return Ok(definitions) };
+        for (_, found) in extended.look().await.into_iter().filter(|(name, _)| reached(name)) {
+            definitions.extend(self.usable(extended, found).await.map(|tool| tool.definition.clone()));
         }
         Ok(definitions)
     }
 
-    async fn load(&self, entry: &Entry) -> Result<Tool, RegistryError> {
-        let manifest = entry.manifest.clone();
-        let tool = || manifest.name.clone();
-        let component = self.read(entry).await.map_err(|source| RegistryError::Load { tool: tool(), source })?;
-        check_imports(&manifest, component.imports())?;
-        let definition = definition(&manifest, &component).await?;
-        let schema = Schema::compile(&definition.input_schema)
-            .map_err(|source| RegistryError::Schema { tool: tool(), source })?;
-        // Met with the session's limits at every call: a manifest can narrow them, never widen.
-        let limits = manifest.limits.resolve(&Limits::MAX);
-        let limits = limits.map_err(|source| RegistryError::Limits { tool: tool(), source })?;
-        Ok(Tool { manifest, definition, limits, schema, component })
+    /// Returns the tool that was `found`, when it is whole, approved and can be loaded.
+    async fn usable(&self, extended: &Extended, found: Found) -> Option<Arc<Tool>> {
+        extended.approved(found).await?.entry.tool(&self.sandbox).await.ok()
     }
 
-    /// Reads the component on a thread that may block: one that is seen for the first time is compiled.
-    async fn read(&self, entry: &Entry) -> Result<LoadedTool, LoadError> {
-        let (sandbox, component) = (self.sandbox.clone(), entry.component.clone());
-        tokio::task::spawn_blocking(move || sandbox.load(component)).await.unwrap_or(Err(LoadError::Interrupted))
-    }
-}
-
-/// Refuses a component that imports more than its manifest requests. What every component may import is harmless by
-/// itself: clocks, randomness, its own captured output, an empty environment.
-fn check_imports(manifest: &Manifest, imports: &[String]) -> Result<(), RegistryError> {
-    const FREE: [&str; 4] = ["wasi:io/", "wasi:clocks/", "wasi:random/", "wasi:cli/"];
-    let requested = |import: &str| {
-        FREE.iter().any(|prefix| import.starts_with(prefix))
-            || (import.starts_with("wasi:filesystem/") && manifest.capabilities.files != FileAccess::None)
-    };
-    match imports.iter().find(|import| !requested(import)) {
-        None => Ok(()),
-        Some(import) => Err(RegistryError::Import { tool: manifest.name.clone(), import: import.clone() }),
-    }
-}
-
-async fn definition(manifest: &Manifest, component: &LoadedTool) -> Result<ToolDefinition, RegistryError> {
-    let load = |source| RegistryError::Load { tool: manifest.name.clone(), source };
-    let definitions = component.definitions().await.map_err(load)?;
-    let found = definitions.iter().find(|definition| definition.name == manifest.name);
-    found.cloned().ok_or_else(|| RegistryError::Undefined(manifest.name.clone()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MANIFEST: &str = "name = \"x\"\nversion = \"1\"\nlevel = \"none\"\n[capabilities]\nfiles = \"FILES\"\n";
-
-    fn check(files: &str, import: &str) -> Result<(), String> {
-        let manifest = Manifest::parse(&MANIFEST.replace("FILES", files)).unwrap();
-        check_imports(&manifest, &[import.to_owned()]).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn a_component_imports_only_what_its_manifest_requests() {
-        assert_eq!(check("none", "wasi:clocks/monotonic-clock@0.2.6"), Ok(()));
-        assert_eq!(check("read", "wasi:filesystem/types@0.2.6"), Ok(()));
-        for (files, import) in [
-            ("none", "wasi:filesystem/types@0.2.6"),
-            ("read", "wasi:sockets/tcp@0.2.6"),
-            ("read", "wasi:http/outgoing-handler@0.2.6"),
-            ("read", "evil:io/streams"),
-        ] {
-            let message = format!("tool `x` imports `{import}`, which its manifest does not request");
-            assert_eq!(check(files, import), Err(message));
+    /// Returns every extension with its state. Nobody is asked.
+    pub async fn extensions(&self) -> Vec<Listed> {
+        let Some(extended) = &self.extended else { return Vec::new() };
+        let mut listed = Vec::new();
+        for (name, found) in extended.look().await {
+            listed.push(Listed { name, state: self.state(found).await });
         }
+        listed
+    }
+
+    async fn state(&self, found: Found) -> ExtensionState {
+        match found {
+            Found::Broken(error) => ExtensionState::Broken(error.to_string()),
+            Found::Whole(whole) if whole.difference.is_more() => ExtensionState::Waiting(whole.difference.clone()),
+            Found::Whole(whole) => match whole.entry.tool(&self.sandbox).await {
+                Ok(tool) => ExtensionState::Ready { tool, is_changed: whole.is_changed },
+                Err(error) => ExtensionState::Broken(error.to_string()),
+            },
+        }
+    }
+
+    fn watched(&self) -> Result<&Arc<Extensions>, RegistryError> {
+        self.extended.as_ref().map(Extended::extensions).ok_or(RegistryError::NoExtensions)
+    }
+
+    /// Checks the extension at `path` as a call of it would, without installing it.
+    pub async fn examine(&self, path: &Path) -> Result<Candidate, RegistryError> {
+        let extensions = self.watched()?;
+        let source = Source::read(path)?;
+        let tool = extensions.entry(&source)?.load(&self.sandbox).await?;
+        let difference = extensions.difference(&source)?;
+        let replaces = match extensions.look().remove(&source.manifest.name) {
+            Some(Found::Whole(whole)) if whole.source != source => Some(whole.source.manifest.version.clone()),
+            _ => None,
+        };
+        Ok(Candidate { source, tool, difference, replaces })
+    }
+
+    /// Checks the installed extension `name`, whether it was approved or not.
+    pub async fn examine_installed(&self, name: &str) -> Result<Candidate, RegistryError> {
+        let extensions = self.watched()?;
+        // A name that was found there is no path to elsewhere.
+        let missing = || RegistryError::NoSuchExtension(name.to_owned());
+        extensions.look().remove(name).ok_or_else(missing)?;
+        self.examine(&extensions.folder().join(name)).await
+    }
+
+    /// Installs `candidate` and remembers that a person approved everything that it asks for.
+    pub fn install(&self, candidate: &Candidate) -> Result<PathBuf, RegistryError> {
+        // In this order an interruption leaves something that asks again, never an approval of what is not there.
+        let path = self.watched()?.install(&candidate.source)?;
+        self.approve(candidate)?;
+        Ok(path)
+    }
+
+    /// Remembers that a person approved everything that `candidate` asks for.
+    pub fn approve(&self, candidate: &Candidate) -> Result<(), RegistryError> {
+        Ok(self.watched()?.approve(&candidate.source)?)
+    }
+
+    /// Removes the extension `name` with its approval.
+    pub fn remove(&self, name: &str) -> Result<(), RegistryError> {
+        let extensions = self.watched()?;
+        let missing = || RegistryError::NoSuchExtension(name.to_owned());
+        extensions.look().remove(name).ok_or_else(missing)?;
+        Ok(extensions.remove(name)?)
     }
 }

@@ -11,7 +11,8 @@ use stage::{Quota, Scratch, Stage, StageError, StageOptions, Veil};
 use workspace::{Commit, CommitError, DiffError, JournalError, Workspace, WorkspaceError};
 
 use crate::approver::Approver;
-use crate::registry::{Registry, RegistryError, Tool};
+use crate::entry::Tool;
+use crate::registry::{Registry, RegistryError};
 use crate::session::{RESULTS, ToolSession};
 
 /// Why the runtime cannot carry out calls at all. What is wrong with one call is never an error here.
@@ -81,7 +82,7 @@ impl Tools {
 
     /// Tells whether calls of `tool` may run beside each other: they change nothing.
     pub fn is_parallel(&self, tool: &str) -> bool {
-        self.registry.manifest(tool).is_some_and(|manifest| manifest.level <= protocol::Level::ReadOnly)
+        self.registry.level(tool).is_some_and(|level| level <= protocol::Level::ReadOnly)
     }
 
     /// Returns a fresh stage for each mount that the session is granted.

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tools::{Unattended, builtin};
 
-use super::{print, tool};
+use super::{extension, print, tool};
 use crate::args::Place;
 use crate::boot::{Settings, Site, random};
 use crate::exit::{Exit, Failure};
@@ -31,6 +31,7 @@ pub(crate) async fn doctor(place: &Place) -> Result<Exit, Failure> {
         Check { what: "state", found: state(&site) },
         Check { what: "tool cache", found: place::artifact_cache().map(|path| path.display().to_string()) },
         Check { what: "sandbox", found: sandbox(&site).await },
+        Check { what: "extensions", found: extensions(&site).await },
         Check { what: "model", found: model(&site.config) },
     ];
     conclude(&checks)
@@ -78,6 +79,11 @@ async fn sandbox(site: &Site) -> Result<String, Failure> {
         CallOutcome::Succeeded => Ok(format!("a call took {}", crate::progress::duration(finished.usage.wall_us))),
         outcome => Err(Failure::internal(format!("a call of `list` ended with {outcome:?}: {}", finished.result.text))),
     }
+}
+
+async fn extensions(site: &Site) -> Result<String, Failure> {
+    let tools = site.tools(site.workspace()?, builtin(), Arc::new(Unattended))?;
+    extension::check(tools.registry()).await
 }
 
 fn model(config: &Settings) -> Result<String, Failure> {

@@ -3,6 +3,7 @@
 pub(crate) mod changes;
 pub(crate) mod demo;
 pub(crate) mod doctor;
+pub(crate) mod extension;
 pub(crate) mod run;
 pub(crate) mod session;
 pub(crate) mod tool;

@@ -12,7 +12,7 @@ use tools::{ToolSession, Tools, builtin};
 use workspace::{Durability, SessionLease, SessionView, Workspace, block_for_terminal};
 
 use super::session::json_line;
-use super::{argument_or_stdin, print};
+use super::{argument_or_stdin, extension, print};
 use crate::approve::approver;
 use crate::args::{Driving, Output, Place, Resume, Run};
 use crate::boot::{Site, random};
@@ -158,6 +158,7 @@ impl Desk {
     }
 
     async fn work(self, work: Work) -> Result<Exit, Failure> {
+        extension::tell_problems(self.tools.registry()).await;
         let driver = Driver {
             model: self.model.clone(),
             tools: &self.tools,

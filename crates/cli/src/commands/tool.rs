@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use policy::{Grant, Principal};
 use protocol::{Arguments, CallId, CallOutcome, EventBody, SessionId, ToolCall};
-use tools::{FileAccess, ToolSession, Tools, Unattended, builtin};
+use tools::{FileAccess, Tool, ToolSession, Tools, Unattended, builtin};
 use workspace::{Durability, Workspace, block_for_terminal, for_terminal};
 
-use super::{argument_or_stdin, print};
+use super::{argument_or_stdin, extension, print};
 use crate::approve::approver;
 use crate::args::Place;
 use crate::boot::{Site, random};
@@ -18,36 +18,53 @@ use crate::translate::call_exit;
 
 pub(crate) async fn list(place: &Place) -> Result<Exit, Failure> {
     let (tools, grant) = assemble(place)?;
+    let extensions = tools.registry().extensions().await;
     for definition in tools.registry().definitions(&grant).await? {
-        let level = tools.registry().manifest(&definition.name).map(|manifest| manifest.level.to_string());
-        let purpose =
-            definition.description.split_once(". ").map_or(definition.description.as_str(), |(first, _)| first);
-        print(&format!("{:<8} {:<10} {}", definition.name, level.unwrap_or_default(), for_terminal(purpose)))?;
+        if !extensions.iter().any(|extension| extension.name == definition.name) {
+            let level = tools.registry().level(&definition.name).map(|level| level.to_string());
+            print(&line(&definition.name, &level.unwrap_or_default(), "built-in", &definition.description))?;
+        }
+    }
+    for listed in &extensions {
+        print(&extension::line(listed))?;
     }
     Ok(Exit::Done)
 }
 
+/// Returns a line of the list.
+pub(crate) fn line(name: &str, state: &str, origin: &str, purpose: &str) -> String {
+    let first = purpose.split_once(". ").map_or(purpose, |(first, _)| first);
+    format!("{:<10} {state:<10} {origin:<10} {}", for_terminal(name), for_terminal(first))
+}
+
 pub(crate) async fn show(place: &Place, name: &str) -> Result<Exit, Failure> {
     let (tools, _) = assemble(place)?;
-    let Some(tool) = tools.registry().tool(name).await? else { return Err(unknown(&tools, name)) };
+    let Some(tool) = tools.registry().tool(name).await? else { return Err(unusable(&tools, name).await) };
+    let extensions = tools.registry().extensions().await;
+    let origin = if extensions.iter().any(|extension| extension.name == name) { "extension" } else { "built-in" };
+    print(&described(&tool, origin))?;
+    Ok(Exit::Done)
+}
+
+/// Returns everything that a person may want to know of a tool.
+pub(crate) fn described(tool: &Tool, origin: &str) -> String {
     let files = match tool.manifest.capabilities.files {
         FileAccess::None => "none",
         FileAccess::Read => "read",
         FileAccess::ReadWrite => "read and write, staged",
     };
     let schema = serde_json::to_string_pretty(&tool.definition.input_schema).expect("a schema is plain data");
-    print(&format!(
-        "{} {}\nlevel: {}\nfiles: {files}\n\n{}\n\narguments:\n{}",
+    format!(
+        "{} {} ({origin})\nlevel: {}\nfiles: {files}\n\n{}\n\narguments:\n{}",
         tool.manifest.name,
         for_terminal(&tool.manifest.version),
         tool.manifest.level,
         block_for_terminal(&tool.definition.description),
         block_for_terminal(&schema)
-    ))?;
-    Ok(Exit::Done)
+    )
 }
 
-fn assemble(place: &Place) -> Result<(Tools, Grant), Failure> {
+pub(crate) fn assemble(place: &Place) -> Result<(Tools, Grant), Failure> {
     let site = Site::find(place)?;
     let tools = site.tools(site.workspace()?, builtin(), Arc::new(Unattended))?;
     Ok((tools, site.grant()))
@@ -63,8 +80,8 @@ pub(crate) async fn call(place: &Place, name: &str, input: &str, headless: bool)
     let workspace = site.workspace()?;
     let progress = Arc::new(Progress::new());
     let tools = site.tools(workspace.clone(), builtin(), approver(headless, &progress))?;
-    if tools.registry().manifest(name).is_none() {
-        return Err(unknown(&tools, name));
+    if tools.registry().tool(name).await?.is_none() {
+        return Err(unusable(&tools, name).await);
     }
     let session = open(&workspace, site.grant())?;
     let call = CallId::from_random(random());
@@ -95,8 +112,12 @@ pub(crate) fn open(workspace: &Workspace, grant: Grant) -> Result<ToolSession, F
     Ok(ToolSession::open(workspace, id, Principal::User, grant, &[])?)
 }
 
-fn unknown(tools: &Tools, name: &str) -> Failure {
-    let names: Vec<_> = tools.registry().names().collect();
-    Failure::usage(format!("there is no tool `{}`", for_terminal(name)))
-        .hint(format!("the tools are: {}", names.join(", ")))
+/// Returns why the tool called `name` cannot be used.
+async fn unusable(tools: &Tools, name: &str) -> Failure {
+    let extensions = tools.registry().extensions().await;
+    match extensions.iter().find(|extension| extension.name == name).and_then(extension::problem) {
+        Some(failure) => failure,
+        None => Failure::usage(format!("there is no tool `{}`", for_terminal(name)))
+            .hint(format!("the tools are: {}", tools.registry().names().join(", "))),
+    }
 }

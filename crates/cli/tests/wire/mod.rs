@@ -19,6 +19,24 @@ pub(crate) enum Step {
     Hang,
     /// An HTTP error.
     Fail(u16),
+    /// Does something in the world, then answers.
+    After(Deed, Box<Step>),
+}
+
+/// What happens outside while the model thinks.
+#[derive(Clone)]
+pub(crate) struct Deed(Arc<dyn Fn() + Send + Sync>);
+
+impl Deed {
+    pub(crate) fn new(deed: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Arc::new(deed))
+    }
+}
+
+impl std::fmt::Debug for Deed {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Deed")
+    }
 }
 
 /// A running server. It stops when it is dropped.
@@ -81,7 +99,13 @@ fn answer(stream: TcpStream, steps: &[Step], seen: &Mutex<Vec<Value>>) {
     let replies =
         body["messages"].as_array().map_or(0, |messages| messages.iter().filter(|m| m["role"] == "assistant").count());
     seen.lock().unwrap().push(body);
-    let step = steps.get(replies).cloned().unwrap_or(Step::Say("Done."));
+    let step = match steps.get(replies).cloned().unwrap_or(Step::Say("Done.")) {
+        Step::After(Deed(deed), step) => {
+            deed();
+            *step
+        }
+        step => step,
+    };
     let anthropic = path.ends_with("/messages");
     let mut stream = stream;
     let written = match step {
@@ -152,7 +176,7 @@ fn openai_events(step: &Step, number: usize) -> Vec<String> {
             )
         }
         Step::Say(text) => (vec![chunk(json!({"role": "assistant", "content": text}), Value::Null)], "stop"),
-        Step::Hang | Step::Fail(_) => unreachable!("answered elsewhere"),
+        Step::Hang | Step::Fail(_) | Step::After(..) => unreachable!("answered elsewhere"),
     };
     events.push(chunk(json!({}), json!(finish)));
     let usage = json!({"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120});
@@ -177,7 +201,7 @@ fn anthropic_events(step: &Step, number: usize) -> Vec<String> {
         Step::Say(text) => {
             (json!({"type": "text", "text": ""}), vec![json!({"type": "text_delta", "text": text})], "end_turn")
         }
-        Step::Hang | Step::Fail(_) => unreachable!("answered elsewhere"),
+        Step::Hang | Step::Fail(_) | Step::After(..) => unreachable!("answered elsewhere"),
     };
     let message = json!({"id": "m", "type": "message", "role": "assistant", "model": "m", "content": [], "stop_reason": null,
         "usage": {"input_tokens": 100, "output_tokens": 1}});

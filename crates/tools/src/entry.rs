@@ -1,0 +1,138 @@
+//! A tool of the registry: its manifest and component, and what becomes of them when it is first named.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use policy::{Limits, Permit};
+use protocol::{CallUsage, ToolDefinition};
+use sandbox::{Call, Ending, Invocation, LoadError, LoadedCommand, LoadedTool, Outcome, Sandbox};
+use tokio::sync::OnceCell;
+
+use crate::command::{Command, InvalidCommand};
+use crate::imports;
+use crate::manifest::Manifest;
+use crate::registry::RegistryError;
+use crate::schema::Schema;
+
+/// A tool ready to be called.
+pub struct Tool {
+    pub manifest: Manifest,
+    pub definition: ToolDefinition,
+    /// The manifest's limits; never wider than the session's they are met with.
+    pub(crate) limits: Limits,
+    pub(crate) schema: Schema,
+    body: Body,
+}
+
+/// How a tool is carried out.
+enum Body {
+    /// A component of the tool world.
+    Typed(LoadedTool),
+    /// A component that is a program.
+    Command(LoadedCommand, Command),
+}
+
+impl Tool {
+    /// Runs `call`, whose arguments fit the schema.
+    pub(crate) async fn run(&self, sandbox: &Sandbox, permit: Permit, call: Call<'_>) -> Outcome {
+        match &self.body {
+            Body::Typed(component) => sandbox.run(permit, component, call).await,
+            Body::Command(component, command) => match command.line(call.arguments) {
+                Ok(line) => {
+                    let invocation = Invocation { call, argv: line.argv, stdin: line.stdin };
+                    Box::pin(sandbox.run_command(permit, component, invocation)).await
+                }
+                Err(unfit) => {
+                    let (usage, ending) = (CallUsage::default(), Ending::Rejected(unfit.to_string()));
+                    Outcome { ending, usage, mounts: call.mounts, printed: String::new() }
+                }
+            },
+        }
+    }
+}
+
+/// A tool that is there, loaded or not.
+pub(crate) struct Entry {
+    pub(crate) manifest: Manifest,
+    component: Cow<'static, [u8]>,
+    command: Option<Command>,
+    /// A failure is kept too: what cannot be loaded is not compiled again before it changes.
+    tool: OnceCell<Result<Arc<Tool>, Arc<RegistryError>>>,
+}
+
+impl Entry {
+    /// Returns the entry of `manifest`; `schema_file` is the text of the file that a command's schema lies in.
+    pub(crate) fn new(
+        manifest: Manifest,
+        component: Cow<'static, [u8]>,
+        schema_file: Option<&str>,
+    ) -> Result<Self, InvalidCommand> {
+        let command = manifest.command.as_ref().map(|spec| Command::new(spec, schema_file)).transpose()?;
+        Ok(Self { manifest, component, command, tool: OnceCell::new() })
+    }
+
+    /// Returns what the manifest says that it does; a typed tool says it itself, and is not run before it was approved.
+    pub(crate) fn purpose(&self) -> &str {
+        self.command.as_ref().map_or("", |command| &command.description)
+    }
+
+    /// Returns the tool, loaded once.
+    pub(crate) async fn tool(&self, sandbox: &Sandbox) -> Result<Arc<Tool>, Arc<RegistryError>> {
+        // Boxed, as in `run`: futures nest deeper than the compiler follows.
+        let load = || async { Box::pin(self.load(sandbox)).await.map(Arc::new).map_err(Arc::new) };
+        self.tool.get_or_init(load).await.clone()
+    }
+
+    /// Loads the tool: compiles what was never seen, checks its imports, asks it what it is.
+    pub(crate) async fn load(&self, sandbox: &Sandbox) -> Result<Tool, RegistryError> {
+        let manifest = self.manifest.clone();
+        let tool = || manifest.name.clone();
+        let (body, definition) = self.body(sandbox).await?;
+        let schema = Schema::compile(&definition.input_schema)
+            .map_err(|source| RegistryError::Schema { tool: tool(), source })?;
+        // Met with the session's limits at every call: a manifest can narrow them, never widen.
+        let limits = manifest.limits.resolve(&Limits::MAX);
+        let limits = limits.map_err(|source| RegistryError::Limits { tool: tool(), source })?;
+        Ok(Tool { manifest, definition, limits, schema, body })
+    }
+
+    async fn body(&self, sandbox: &Sandbox) -> Result<(Body, ToolDefinition), RegistryError> {
+        match self.command.clone() {
+            None => {
+                let component = self.read(sandbox, Sandbox::load).await?;
+                imports::check(&self.manifest, component.imports())?;
+                let definition = definition(&self.manifest, &component).await?;
+                Ok((Body::Typed(component), definition))
+            }
+            Some(command) => {
+                let component = self.read(sandbox, Sandbox::load_command).await?;
+                imports::check(&self.manifest, component.imports())?;
+                let definition = ToolDefinition {
+                    name: self.manifest.name.clone(),
+                    description: command.description.clone(),
+                    input_schema: command.input_schema.clone(),
+                };
+                Ok((Body::Command(component, command), definition))
+            }
+        }
+    }
+
+    /// Reads the component on a thread that may block: one that is seen for the first time is compiled.
+    async fn read<T: Send + 'static>(
+        &self,
+        sandbox: &Sandbox,
+        load: fn(&Sandbox, Cow<'static, [u8]>) -> Result<T, LoadError>,
+    ) -> Result<T, RegistryError> {
+        let (sandbox, component) = (sandbox.clone(), self.component.clone());
+        let loaded = tokio::task::spawn_blocking(move || load(&sandbox, component)).await;
+        let loaded = loaded.unwrap_or(Err(LoadError::Interrupted));
+        loaded.map_err(|source| RegistryError::Load { tool: self.manifest.name.clone(), source })
+    }
+}
+
+async fn definition(manifest: &Manifest, component: &LoadedTool) -> Result<ToolDefinition, RegistryError> {
+    let load = |source| RegistryError::Load { tool: manifest.name.clone(), source };
+    let definitions = component.definitions().await.map_err(load)?;
+    let found = definitions.iter().find(|definition| definition.name == manifest.name);
+    found.cloned().ok_or_else(|| RegistryError::Undefined(manifest.name.clone()))
+}
