@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use policy::{Access, Grant, GrantSpec, Judge, ToolScope};
+use policy::{Access, Grant, GrantSpec, Judge, NetworkScope, ToolScope};
 use protocol::CommitOutcome;
 use providers::ProviderSpec;
 use rand::Rng as _;
-use sandbox::{Sandbox, SandboxOptions};
+use sandbox::{Sandbox, SandboxOptions, SystemResolver, Tls};
 use tools::{Approver, Extensions, Package, Registry, Tools, ToolsOptions};
 use workspace::{Config, ConfigError, Mount, Opening, Workspace, for_terminal};
 
@@ -63,20 +63,26 @@ impl Site {
         Ok(Arc::new(workspace))
     }
 
-    /// Returns what the person's configuration grants: the mounts it names, and every tool.
+    /// Returns what the person's configuration grants: the mounts and hosts it names, and every tool.
     #[expect(clippy::disallowed_methods, reason = "the one place where a root grant is minted")]
     pub(crate) fn grant(&self) -> Grant {
         let mut files = BTreeMap::from([(WORK.to_owned(), Access::ReadWrite), (RESULTS.to_owned(), Access::Read)]);
         files.extend(self.config.map_dirs.iter().map(|map| (map.guest.clone(), map.access)));
-        Grant::root(GrantSpec { files, tools: ToolScope::All })
+        let network = NetworkScope::of(self.config.allowed_outbound_hosts.clone());
+        Grant::root(GrantSpec { files, tools: ToolScope::All, network })
     }
 
     /// Starts the sandbox.
     pub(crate) fn sandbox(&self) -> Result<Sandbox, Failure> {
         let artifact_cache = place::artifact_cache()?;
         self.check_cache(&artifact_cache)?;
-        let options =
-            SandboxOptions { artifact_cache, max_concurrent: MAX_CONCURRENT_CALLS, ceiling: self.config.limits };
+        let options = SandboxOptions {
+            artifact_cache,
+            max_concurrent: MAX_CONCURRENT_CALLS,
+            ceiling: self.config.limits,
+            resolver: Arc::new(SystemResolver),
+            tls: Tls::new(Vec::new()).map_err(Failure::internal)?,
+        };
         Sandbox::new(options).map_err(Failure::from)
     }
 
@@ -130,6 +136,7 @@ impl Site {
             registry = registry.extended(Extensions::new(folder), approver.clone());
         }
         let judge = Judge::new(self.config.rules.clone()).map_err(Failure::usage)?;
+        let judge = judge.with_network(self.config.network.clone());
         let limits = self.config.limits;
         Ok(Tools::new(ToolsOptions { sandbox, registry, judge, workspace, limits, approver, random }))
     }

@@ -247,8 +247,7 @@ fn a_component_that_imports_what_its_manifest_does_not_request_is_refused_and_to
         manifest.replace("files = \"read\"", "files = \"none\"")
     };
     copy("count", folder.path(), without_files);
-    let message =
-        "which its manifest does not request: write `files = \"read\"` (or \"read_write\") under [capabilities]";
+    let message = "which its manifest does not request: write `files = \"read\"` (or \"read_write\", or \"empty\" to see none) under [capabilities]";
     let refused = person.add(folder.path());
     assert!(refused.code == Some(2) && refused.stderr.contains(message), "{refused:?}");
     assert!(!person.installed("count").exists());

@@ -6,6 +6,7 @@ use protocol::CallId;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::Limits;
+use crate::network::{NetworkScope, Target};
 
 /// What may be done with the files of a mount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -23,6 +24,8 @@ pub enum Capability {
     Files { mount: String, access: Access },
     /// Calling one tool.
     Tool { name: String },
+    /// Talking to one target.
+    Network { target: Target },
 }
 
 /// Which tools may be called.
@@ -58,6 +61,7 @@ pub struct GrantSpec {
     /// Access by the guest's name of the mount. A mount that is not named is not granted.
     pub files: BTreeMap<String, Access>,
     pub tools: ToolScope,
+    pub network: NetworkScope,
 }
 
 /// Capabilities held.
@@ -66,7 +70,7 @@ pub struct GrantSpec {
 /// no way from data:
 ///
 /// ```compile_fail,E0451
-/// policy::Grant { files: Default::default(), tools: policy::ToolScope::All };
+/// policy::Grant { files: Default::default(), tools: policy::ToolScope::All, network: policy::NetworkScope::none() };
 /// ```
 /// ```compile_fail,E0277
 /// let forged: policy::Grant = serde_json::from_str("{}").unwrap();
@@ -83,6 +87,7 @@ pub struct GrantSpec {
 pub struct Grant {
     files: BTreeMap<String, Access>,
     tools: ToolScope,
+    network: NetworkScope,
 }
 
 impl Grant {
@@ -90,7 +95,7 @@ impl Grant {
     ///
     /// The only constructor. Boot calls it once; a lint keeps every other place from naming it.
     pub fn root(spec: GrantSpec) -> Self {
-        Self { files: spec.files, tools: spec.tools }
+        Self { files: spec.files, tools: spec.tools, network: spec.network }
     }
 
     /// Returns what both this grant and `spec` hold: never more than this grant.
@@ -99,7 +104,11 @@ impl Grant {
         let both = |(mount, access): (&String, &Access)| {
             spec.files.get(mount).map(|other| (mount.clone(), *access.min(other)))
         };
-        Self { files: self.files.iter().filter_map(both).collect(), tools: self.tools.meet(&spec.tools) }
+        Self {
+            files: self.files.iter().filter_map(both).collect(),
+            tools: self.tools.meet(&spec.tools),
+            network: self.network.meet(&spec.network),
+        }
     }
 
     /// Tells whether this grant holds `capability`.
@@ -107,6 +116,7 @@ impl Grant {
         match capability {
             Capability::Files { mount, access } => self.file_access(mount).is_some_and(|held| held >= *access),
             Capability::Tool { name } => self.tools.contains(name),
+            Capability::Network { target } => self.network.allows(target),
         }
     }
 
@@ -120,9 +130,14 @@ impl Grant {
         self.files.iter().map(|(mount, access)| (mount.as_str(), *access))
     }
 
+    /// Returns the targets that may be talked to.
+    pub fn network(&self) -> &NetworkScope {
+        &self.network
+    }
+
     /// Returns the description of this grant, which gives nothing by itself.
     pub fn spec(&self) -> GrantSpec {
-        GrantSpec { files: self.files.clone(), tools: self.tools.clone() }
+        GrantSpec { files: self.files.clone(), tools: self.tools.clone(), network: self.network.clone() }
     }
 }
 
@@ -165,6 +180,8 @@ mod tests {
 
     const MOUNTS: [&str; 3] = ["/work", "/lib", "/results"];
     const TOOLS: [&str; 3] = ["read", "write", "grep"];
+    const HOSTS: [&str; 4] = ["https://*.a.test", "https://x.a.test", "http://b.test:*", "*://*:443"];
+    const URLS: [&str; 4] = ["https://x.a.test", "https://y.a.test", "http://b.test", "https://c.test"];
 
     fn access() -> impl Strategy<Value = Access> {
         prop_oneof![Just(Access::Read), Just(Access::ReadWrite)]
@@ -175,10 +192,16 @@ mod tests {
         prop_oneof![Just(ToolScope::All), names.prop_map(ToolScope::Only)]
     }
 
+    fn networks() -> impl Strategy<Value = NetworkScope> {
+        let pattern = prop::sample::select(HOSTS.as_slice()).prop_map(|text| text.parse().unwrap());
+        prop::collection::btree_set(pattern, 0..4).prop_map(NetworkScope::of)
+    }
+
     fn specs() -> impl Strategy<Value = GrantSpec> {
         let mount = prop::sample::select(MOUNTS.as_slice()).prop_map(String::from);
         let files = prop::collection::btree_map(mount, access(), 0..3);
-        (files, scopes()).prop_map(|(files, tools)| GrantSpec { files, tools })
+        let spec = |(files, tools, network)| GrantSpec { files, tools, network };
+        (files, scopes(), networks()).prop_map(spec)
     }
 
     fn capabilities() -> impl Strategy<Value = Capability> {
@@ -186,7 +209,9 @@ mod tests {
         let name = prop::sample::select(TOOLS.as_slice()).prop_map(String::from);
         prop_oneof![
             (mount, access()).prop_map(|(mount, access)| Capability::Files { mount, access }),
-            name.prop_map(|name| Capability::Tool { name })
+            name.prop_map(|name| Capability::Tool { name }),
+            prop::sample::select(URLS.as_slice())
+                .prop_map(|url| Capability::Network { target: Target::of_url(&url.parse().unwrap()).unwrap() }),
         ]
     }
 

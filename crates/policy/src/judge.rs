@@ -1,12 +1,15 @@
 //! The judge: one pure function from a request to a verdict, and the one way from a verdict to a permit.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use protocol::{CallId, ChangeSet, ChangeSetId, DecisionRecord, EventBody, Level, Verdict};
 use serde_json::Value;
 
 use crate::capability::{Access, Capability, Grant};
+use crate::egress::Egress;
 use crate::limits::Limits;
+use crate::network::{NetworkRules, Target};
 use crate::permit::{CommitPermit, Permit, call_digest};
 use crate::principal::Principal;
 use crate::rule::{Effect, InvalidRule, Rule, RuleSpec, default_rules};
@@ -187,23 +190,25 @@ impl<P> Question<P> {
 /// Rules in force, in order: the person's, then the defaults.
 #[derive(Debug, Clone)]
 pub struct Judge {
-    rules: Vec<Rule>,
+    rules: Arc<[Rule]>,
+    network: Arc<NetworkRules>,
 }
 
 /// How one effect was judged.
-struct Finding {
-    verdict: Verdict,
-    rule: String,
+pub(crate) struct Finding {
+    pub(crate) verdict: Verdict,
+    pub(crate) rule: String,
     effect: String,
-    reason: String,
+    pub(crate) reason: String,
 }
 
 impl Judge {
-    /// Returns the judge of the person's rules, followed by the defaults.
+    /// Returns the judge of the person's rules, followed by the defaults. Non-public networks are out of reach until
+    /// [`Self::with_network`] says otherwise.
     pub fn new(rules: Vec<RuleSpec>) -> Result<Self, InvalidRule> {
         let mut names = BTreeSet::new();
         for spec in &rules {
-            let reserved = ["default.", "grant.", "level.", "answer.", "person.", "protected-"]
+            let reserved = ["default.", "grant.", "level.", "answer.", "person.", "network.", "protected-"]
                 .iter()
                 .any(|prefix| spec.name.starts_with(prefix));
             if reserved || !names.insert(spec.name.clone()) {
@@ -211,7 +216,28 @@ impl Judge {
             }
         }
         let own = rules.into_iter().map(Rule::compile).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { rules: own.into_iter().chain(default_rules()).collect() })
+        Ok(Self { rules: own.into_iter().chain(default_rules()).collect(), network: Arc::default() })
+    }
+
+    /// Returns this judge with what the person blocks, and excepts, of the network.
+    #[must_use]
+    pub fn with_network(self, network: NetworkRules) -> Self {
+        Self { network: Arc::new(network), ..self }
+    }
+
+    /// Returns what judges the connections that one call of `tool` makes while it runs. What a person `approved` with
+    /// the call needs no second answer; what would ask then is a no.
+    pub fn egress(&self, tool: &str, level: Level, grant: &Grant, approved: &BTreeSet<Effect>) -> Egress {
+        Egress::new(self.clone(), tool.to_owned(), level, grant.clone(), approved.clone())
+    }
+
+    pub(crate) fn network(&self) -> &NetworkRules {
+        &self.network
+    }
+
+    /// Judges one connection: the grant, then the rules.
+    pub(crate) fn find_connect(&self, tool: &str, level: Level, target: &Target, grant: &Grant) -> Finding {
+        self.find(tool, level, &Effect::Connect { target: target.clone() }, grant)
     }
 
     /// Judges one call.
@@ -342,19 +368,28 @@ fn outside(rule: &str, effect: &Effect, reason: String) -> Finding {
     Finding { verdict: Verdict::Deny, rule: rule.into(), effect: effect.to_string(), reason }
 }
 
-/// Returns the refusal of a write by a tool that is registered as one that does not write.
+/// Returns the refusal of a write or a connection by a tool that is registered as one that does no such thing.
 fn beyond_level(effect: &Effect, level: Level) -> Option<Finding> {
-    let writes = matches!(effect, Effect::Write { .. });
-    let refusal = || outside("level.write", effect, format!("A tool of level `{level}` does not write."));
-    (writes && level < Level::Write).then(refusal)
+    match effect {
+        Effect::Write { .. } if level < Level::Write => {
+            Some(outside("level.write", effect, format!("A tool of level `{level}` does not write.")))
+        }
+        // Also a GET carries data out.
+        Effect::Connect { .. } if level < Level::Execute => {
+            Some(outside("level.network", effect, format!("A tool of level `{level}` does not talk to the network.")))
+        }
+        _ => None,
+    }
 }
 
 /// Returns the refusal of an effect that the grant does not hold, whatever the rules say.
 fn beyond_grant(effect: &Effect, grant: &Grant) -> Option<Finding> {
     let (path, wanted) = match effect {
         Effect::Run => return None,
-        Effect::Connect { host } => {
-            return Some(outside("grant.network", effect, format!("No network is granted; `{host}` is out of reach.")));
+        Effect::Connect { target } => {
+            let granted = grant.allows(&Capability::Network { target: target.clone() });
+            let refusal = || outside("grant.network", effect, "No granted host pattern names this target.".into());
+            return (!granted).then(refusal);
         }
         Effect::Read { path } => (path, Access::Read),
         Effect::Write { path } => (path, Access::ReadWrite),

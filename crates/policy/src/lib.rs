@@ -12,16 +12,23 @@
 #![warn(clippy::unwrap_used)]
 
 mod capability;
+mod egress;
 mod judge;
 mod limits;
+mod network;
 mod path;
 mod permit;
 mod principal;
 mod rule;
 
 pub use capability::{Access, Authority, Capability, Grant, GrantSpec, ToolScope};
+pub use egress::{Egress, Ruling};
 pub use judge::{Answer, CallRequest, CommitRequest, Decision, Denial, Judge, Judged, Question, Recorder};
 pub use limits::{InvalidLimits, Limits, LimitsSpec};
+pub use network::{
+    HostPattern, InvalidBlock, InvalidPattern, InvalidTarget, NetworkRules, NetworkScope, Scheme, Target, UrlPattern,
+    canonical_address, is_public,
+};
 pub use path::{InvalidPath, is_protected, resolve_argument};
 pub use permit::{CommitPermit, Permit, PermitMismatch};
 pub use principal::Principal;

@@ -26,6 +26,12 @@ pub struct Limits {
     pub staged_bytes: u64,
     /// Paths in a stage.
     pub staged_entries: u64,
+    /// HTTP requests, each hop of a redirect counted.
+    pub requests: u32,
+    /// Connections that are open at the same time.
+    pub connections: u32,
+    /// Bytes of all response bodies, after decompression.
+    pub received_bytes: u64,
 }
 
 impl Default for Limits {
@@ -42,6 +48,9 @@ impl Default for Limits {
             open_files: 256,
             staged_bytes: 256 << 20,
             staged_entries: 100_000,
+            requests: 32,
+            connections: 8,
+            received_bytes: 16 << 20,
         }
     }
 }
@@ -59,6 +68,9 @@ impl Limits {
         open_files: 10_000,
         staged_bytes: 64 << 30,
         staged_entries: 10_000_000,
+        requests: 10_000,
+        connections: 256,
+        received_bytes: 4 << 30,
     };
 
     /// Returns the smaller of each limit.
@@ -75,6 +87,9 @@ impl Limits {
             open_files: self.open_files.min(other.open_files),
             staged_bytes: self.staged_bytes.min(other.staged_bytes),
             staged_entries: self.staged_entries.min(other.staged_entries),
+            requests: self.requests.min(other.requests),
+            connections: self.connections.min(other.connections),
+            received_bytes: self.received_bytes.min(other.received_bytes),
         }
     }
 }
@@ -99,6 +114,10 @@ pub struct LimitsSpec {
     /// Bytes.
     pub max_staged_bytes: Option<u64>,
     pub max_staged_entries: Option<u64>,
+    pub max_requests: Option<u32>,
+    pub max_connections: Option<u32>,
+    /// Bytes.
+    pub max_received_bytes: Option<u64>,
 }
 
 /// A limit outside the range that this runtime can enforce.
@@ -153,6 +172,15 @@ impl LimitsSpec {
                 base.staged_entries,
                 0,
                 wide.staged_entries,
+            )?,
+            requests: narrow("max_requests", self.max_requests, base.requests, wide.requests)?,
+            connections: narrow("max_connections", self.max_connections, base.connections, wide.connections)?,
+            received_bytes: ranged(
+                "max_received_bytes",
+                self.max_received_bytes,
+                base.received_bytes,
+                0,
+                wide.received_bytes,
             )?,
         })
     }

@@ -62,6 +62,11 @@ impl Permit {
         &self.limits
     }
 
+    /// Returns the grant of the call, narrowed to what the tool's manifest requests.
+    pub fn grant(&self) -> &Grant {
+        &self.grant
+    }
+
     /// Consumes the permit for a call of `tool` with `arguments`; anything but what was decided is a mismatch.
     pub fn redeem(self, tool: &str, arguments: &Value) -> Result<Authority, PermitMismatch> {
         if self.tool != tool {

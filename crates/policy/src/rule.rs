@@ -7,6 +7,7 @@ use globset::{GlobBuilder, GlobMatcher};
 use protocol::{Level, Verdict};
 use serde::Deserialize;
 
+use crate::network::Target;
 use crate::path::{WORK, fold, is_protected};
 
 /// One effect of a call, as far as it is known before the call, or of a commit.
@@ -18,8 +19,8 @@ pub enum Effect {
     Read { path: String },
     /// Writing below a guest path.
     Write { path: String },
-    /// Talking to a host.
-    Connect { host: String },
+    /// Talking to a target.
+    Connect { target: Target },
 }
 
 impl fmt::Display for Effect {
@@ -28,7 +29,7 @@ impl fmt::Display for Effect {
             Self::Run => formatter.write_str("run"),
             Self::Read { path } => write!(formatter, "read {path}"),
             Self::Write { path } => write!(formatter, "write {path}"),
-            Self::Connect { host } => write!(formatter, "connect {host}"),
+            Self::Connect { target } => write!(formatter, "connect {target}"),
         }
     }
 }
@@ -128,13 +129,13 @@ impl Rule {
     pub(crate) fn matches(&self, tool: &str, level: Level, effect: &Effect) -> bool {
         let any = |patterns: &[Pattern], text: &str| patterns.iter().any(|pattern| pattern.matches(text, self.verdict));
         let host = match effect {
-            Effect::Connect { host } => Some(host.as_str()),
+            Effect::Connect { target } => Some(target.host().to_string()),
             _ => None,
         };
         self.levels.as_ref().is_none_or(|levels| levels.contains(&level))
             && self.tools.as_ref().is_none_or(|tools| any(tools, tool))
             && self.paths.as_ref().is_none_or(|paths| effect.path().is_some_and(|path| any(paths, path)))
-            && self.hosts.as_ref().is_none_or(|hosts| host.is_some_and(|host| any(hosts, host)))
+            && self.hosts.as_ref().is_none_or(|hosts| host.is_some_and(|host| any(hosts, &host)))
     }
 
     /// Tells whether this rule selects by path, so that it also governs what a tool meets on its way.
@@ -217,7 +218,8 @@ mod tests {
         let rule =
             Rule::compile(RuleSpec { hosts: Some(vec!["*.example.test".into()]), ..spec(Verdict::Allow) }).unwrap();
         assert!(!reads(&rule, "/work/a"));
-        assert!(rule.matches("fetch", Level::Dangerous, &Effect::Connect { host: "api.example.test".into() }));
+        let target = Target::of_url(&"https://api.example.test".parse().unwrap()).unwrap();
+        assert!(rule.matches("fetch", Level::Dangerous, &Effect::Connect { target }));
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use policy::{
-    Access, Answer, CallRequest, CommitRequest, Decision, Effect, Grant, GrantSpec, Judge, Judged, Limits, Permit,
-    Principal, Recorder, RuleSpec, ToolScope,
+    Access, Answer, CallRequest, CommitRequest, Decision, Effect, Grant, GrantSpec, Judge, Judged, Limits,
+    NetworkRules, NetworkScope, Permit, Principal, Recorder, RuleSpec, Target, ToolScope,
 };
 use protocol::{CallId, Change, ChangeSet, ChangeSetId, ContentHash, EventBody, Level, Node, Verdict};
 use serde_json::{Value, json};
@@ -34,7 +34,15 @@ impl Recorder for Broken {
 fn grant() -> Grant {
     let files = [("/work", Access::ReadWrite), ("/lib", Access::Read)];
     let files: BTreeMap<_, _> = files.into_iter().map(|(mount, access)| (mount.to_owned(), access)).collect();
-    Grant::root(GrantSpec { files, tools: ToolScope::All })
+    Grant::root(GrantSpec { files, tools: ToolScope::All, network: hosts(&["https://*.example.test"]) })
+}
+
+fn hosts(patterns: &[&str]) -> NetworkScope {
+    NetworkScope::of(patterns.iter().map(|pattern| pattern.parse().unwrap()).collect())
+}
+
+fn connect(url: &str) -> Effect {
+    Effect::Connect { target: Target::of_url(&url.parse().unwrap()).unwrap() }
 }
 
 fn judge(rules: &str) -> Judge {
@@ -94,7 +102,6 @@ fn what_the_grant_does_not_hold_is_denied_whatever_the_rules_allow() {
         (read("/work/../etc/passwd"), "grant.files"),
         (read("/work//x"), "grant.files"),
         (write("/lib/x"), "grant.files"),
-        (Effect::Connect { host: "example.test".into() }, "grant.network"),
     ] {
         assert_eq!(decide(generous, "t", Level::Write, &[effect]), says(Verdict::Deny, rule));
     }
@@ -103,6 +110,52 @@ fn what_the_grant_does_not_hold_is_denied_whatever_the_rules_allow() {
     narrow.grant = narrow.grant.attenuate(&GrantSpec { tools: only, ..narrow.grant.spec() });
     let judged = judge(generous).judge_call(narrow);
     assert_eq!((judged.verdict(), judged.rule()), (Verdict::Deny, "grant.tool"));
+}
+
+#[test]
+fn a_connection_needs_the_level_the_grant_and_a_rule() {
+    let generous = "[[rules]]\nname = \"all\"\nverdict = \"allow\"\ntools = [\"*\"]\n";
+    let decide = |rules: &str, level, url| decide(rules, "fetch", level, &[connect(url)]);
+    assert_eq!(decide(generous, Level::Execute, "https://a.example.test"), says(Verdict::Allow, "all"));
+    assert_eq!(decide(generous, Level::Write, "https://a.example.test"), says(Verdict::Deny, "level.network"));
+    assert_eq!(decide(generous, Level::Execute, "https://example.test"), says(Verdict::Deny, "grant.network"));
+    assert_eq!(decide(generous, Level::Execute, "http://a.example.test"), says(Verdict::Deny, "grant.network"));
+    let no = format!("{generous}[[rules]]\nname = \"no\"\nverdict = \"deny\"\nhosts = [\"b.*\"]\n");
+    assert_eq!(decide(&no, Level::Execute, "https://b.example.test"), says(Verdict::Deny, "no"));
+}
+
+#[test]
+fn what_would_ask_during_a_call_is_refused_unless_it_was_approved_with_it() {
+    let asks = "[[rules]]\nname = \"asks\"\nverdict = \"ask\"\nhosts = [\"*.example.test\"]\n";
+    let url: url::Url = "https://a.example.test/x".parse().unwrap();
+    let target = Target::of_url(&url).unwrap();
+    let rule = |approved: &[Effect]| {
+        let egress = judge(asks).egress("fetch", Level::Execute, &grant(), &approved.iter().cloned().collect());
+        let ruling = egress.judge_url(&url, &target);
+        (ruling.verdict, ruling.rule)
+    };
+    assert_eq!(rule(&[]), says(Verdict::Deny, "asks"));
+    assert_eq!(rule(&[connect("https://a.example.test")]), says(Verdict::Allow, "answer.yes"));
+    assert_eq!(rule(&[connect("https://b.example.test")]), says(Verdict::Deny, "asks"));
+}
+
+#[test]
+fn a_blocked_url_is_refused_before_any_rule_and_an_address_by_its_network() {
+    let network =
+        NetworkRules { block_url: vec!["https://a.example.test/admin".parse().unwrap()], ..NetworkRules::default() };
+    let judge = judge("[[rules]]\nname = \"all\"\nverdict = \"allow\"\ntools = [\"*\"]\n").with_network(network);
+    let egress = judge.egress("fetch", Level::Execute, &grant(), &BTreeSet::new());
+    let rule = |url: &str| {
+        let url: url::Url = url.parse().unwrap();
+        let ruling = egress.judge_url(&url, &Target::of_url(&url).unwrap());
+        (ruling.verdict, ruling.rule)
+    };
+    assert_eq!(rule("https://a.example.test/%41dmin"), says(Verdict::Deny, "network.block_url"));
+    assert_eq!(rule("https://a.example.test/"), says(Verdict::Allow, "all"));
+    let target = Target::of_url(&"https://a.example.test".parse().unwrap()).unwrap();
+    let at = |address: &str| egress.judge_address(&target, address.parse().unwrap()).rule;
+    assert_eq!(at("169.254.169.254"), "network.private");
+    assert_eq!(at("1.1.1.1"), "network.address");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The journal's events. Every view of a session is a projection of these.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::change::{ChangeSet, Conflict};
@@ -78,6 +80,33 @@ pub enum EventBody {
         change_set: ChangeSetId,
         outcome: CommitOutcome,
     },
+    /// A tool wants to talk to the network, and was judged. No packet leaves without this row before it, except the
+    /// question for the addresses of a name that is allowed.
+    RequestDecided {
+        call: CallId,
+        /// Counted from 1 in each call.
+        request: u32,
+        /// `GET`, and so on.
+        method: String,
+        /// `https://example.com:443`; as it was written where it could not be parsed.
+        target: String,
+        /// The only addresses that are connected to, in this order.
+        addresses: Vec<IpAddr>,
+        verdict: Verdict,
+        /// The name of the rule that decided.
+        rule: String,
+        /// Why, for people.
+        reason: String,
+    },
+    RequestFinished {
+        call: CallId,
+        request: u32,
+        outcome: RequestOutcome,
+        /// Bytes of the request's body.
+        sent_bytes: u64,
+        /// Bytes of the response's body as it came, before decompression.
+        received_bytes: u64,
+    },
     CallFinished {
         call: CallId,
         tool: String,
@@ -122,6 +151,21 @@ pub struct DecisionRecord {
     pub effects: Vec<String>,
     /// Why, for people.
     pub reason: String,
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum RequestOutcome {
+    /// The response came, or as much of it as the tool wanted.
+    Answered {
+        status: u16,
+        /// The address that was connected to.
+        address: IpAddr,
+    },
+    Failed {
+        reason: String,
+    },
 }
 
 /// How a commit ended.

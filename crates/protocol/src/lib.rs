@@ -18,8 +18,8 @@ mod tool;
 
 pub use change::{Change, ChangeSet, Conflict, Node};
 pub use event::{
-    CallOutcome, CommitOutcome, DecisionRecord, Event, EventBody, ModelFailure, ModelFailureKind, Observation, Stamp,
-    StopCause, TurnOutcome, Verdict,
+    CallOutcome, CommitOutcome, DecisionRecord, Event, EventBody, ModelFailure, ModelFailureKind, Observation,
+    RequestOutcome, Stamp, StopCause, TurnOutcome, Verdict,
 };
 pub use hash::{ContentHash, Hasher, InvalidHash};
 pub use id::{CallId, ChangeSetId, InvalidId, SessionId, TurnId};

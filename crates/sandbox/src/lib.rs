@@ -1,13 +1,13 @@
 //! Layer: between the tool interface and the host's resources. Verb: ACTS.
 //!
-//! Runs one call of one tool as a WASM component: a fresh instance, finite limits, files through a stage, and nothing
-//! else of the host. `tools` asks it; it asks `policy` for what a permit holds and `stage` for files.
+//! Runs one call of one tool as a WASM component: a fresh instance, finite limits, files through a stage, the network
+//! through a gate, and nothing else of the host. `tools` asks it; it asks `policy` for what a permit holds and `stage` for files; a call brings along what judges and records its connections.
 //!
 //! Invariants: nothing runs without a [`policy::Permit`], which is used up. A guest sees only the mounts that its grant
 //! names, and writes only to their stages. Every call ends by its deadline, also in the middle of a host call. Machine
 //! code is loaded only when this cache's own MAC fits it.
 //!
-//! Deliberately absent: sockets, HTTP, environment variables, processes, and any state between two calls. Arguments and
+//! Deliberately absent: sockets, environment variables, processes, and any state between two calls. Arguments and
 //! input are there for plain commands only (see [`Invocation`]).
 //! Guests have the host's clocks and randomness. The stack limit belongs to the process (see [`SandboxOptions`]): wasmtime
 //! knows one for each engine.
@@ -39,12 +39,13 @@ use compile::Compiler;
 use host::Host;
 
 pub use command::{Invocation, LoadedCommand};
+pub use host::network::{InvalidRoots, Network, NotRecorded, Refusal, Resolver, SystemResolver, Tls};
 pub use outcome::{Ending, Mount, Outcome};
 pub use run::Call;
 pub use tool::{LoadError, LoadedTool, MAX_WASM_BYTES};
 
 /// How a sandbox is set up, once for a process.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct SandboxOptions {
     /// Folder of compiled components, private to this user and outside every mount. Made when missing.
     pub artifact_cache: PathBuf,
@@ -53,6 +54,10 @@ pub struct SandboxOptions {
     /// What the pool is sized for. A permit's limits are cut to it, except that its `stack_bytes` is the stack of *every*
     /// call: wasmtime fixes the stack when the engine starts, so a permit cannot make it smaller.
     pub ceiling: Limits,
+    /// What looks up the names that guests connect to.
+    pub resolver: Arc<dyn Resolver>,
+    /// Whom guests' TLS connections trust.
+    pub tls: Tls,
 }
 
 /// Why there is no sandbox.
@@ -78,18 +83,20 @@ struct Shared {
     compiler: Compiler,
     ceiling: Limits,
     slots: Semaphore,
+    resolver: Arc<dyn Resolver>,
+    tls: Tls,
 }
 
 impl Sandbox {
     /// Starts the engine, its epoch thread and the artifact cache.
     pub fn new(options: SandboxOptions) -> Result<Self, SandboxError> {
-        let SandboxOptions { artifact_cache: path, max_concurrent, ceiling } = options;
+        let SandboxOptions { artifact_cache: path, max_concurrent, ceiling, resolver, tls } = options;
         let artifacts =
             Artifacts::open(&path).map_err(|source| SandboxError::ArtifactCache { path: path.clone(), source })?;
         let engine = engine::start(max_concurrent, &ceiling)?;
         let linker = host::linker(&engine).map_err(SandboxError::Engine)?;
         let slots = Semaphore::new(max_concurrent as usize);
         let compiler = Compiler::new(engine.clone());
-        Ok(Self(Arc::new(Shared { engine, linker, artifacts, compiler, ceiling, slots })))
+        Ok(Self(Arc::new(Shared { engine, linker, artifacts, compiler, ceiling, slots, resolver, tls })))
     }
 }

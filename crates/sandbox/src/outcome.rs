@@ -3,6 +3,8 @@
 use protocol::{CallUsage, StopCause};
 use stage::Stage;
 
+use crate::host::network::Refusal;
+
 /// A staged directory tree as one call sees it.
 pub struct Mount {
     /// The guest's name of it, absolute: `/work`.
@@ -18,6 +20,8 @@ pub struct Outcome {
     pub mounts: Vec<Mount>,
     /// What the guest printed: its standard output, then its standard error; counted in the output limit.
     pub printed: String,
+    /// Connections that were refused while it ran.
+    pub refusals: Vec<Refusal>,
 }
 
 /// The ways in which a call ends.

@@ -2,11 +2,12 @@
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
-use policy::{Access, Authority, Limits, Permit};
-use protocol::{CallUsage, StopCause};
+use policy::{Access, Authority, Limits, NetworkScope, Permit};
+use protocol::{CallId, CallUsage, StopCause};
 use serde_json::Value;
 use tokio::sync::SemaphorePermit;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +17,7 @@ use wasmtime_wasi::p2::bindings::CommandPre;
 use crate::bindings::tool::ToolGuestPre;
 use crate::bindings::tool::exports::boxagnts::tool::tool::{Definition, Failure, Output};
 use crate::halt::{Halt, Panicked, ending};
+use crate::host::network::{Gate, Network};
 use crate::host::{self, Channel, Files, Host, Preopen, Program};
 use crate::{Ending, LoadError, LoadedTool, Mount, Outcome, Sandbox, Shared};
 
@@ -27,6 +29,9 @@ pub struct Call<'a> {
     pub arguments: &'a Value,
     /// What may be mounted; only what the permit's grant names is.
     pub mounts: Vec<Mount>,
+    /// What judges and records its connections; without it there are none. Only targets that the permit's grant names are
+    /// reached at all.
+    pub network: Option<Network>,
     /// Ends the call within 100 ms, wherever it is.
     pub cancel: CancellationToken,
 }
@@ -59,7 +64,9 @@ impl Sandbox {
         let (code, slot) = self.admit(code, &call.cancel).await?;
         let limits = authority.limits().meet(&self.0.ceiling);
         let files = Files::new(preopens(&authority, &call.mounts), limits.open_files);
-        let running = Running::new(&self.0, limits, files, call.cancel.clone());
+        let scope = authority.grant().network().clone();
+        let gate = Arc::new(self.0.gate(authority.call().clone(), scope, call.network.clone(), &limits));
+        let running = Running::new(&self.0, limits, files, gate, call.cancel.clone());
         for mount in &call.mounts {
             let bounds = running.bounds.clone();
             mount.stage.interrupt_when(move || bounds.reached().is_some());
@@ -93,13 +100,22 @@ pub(crate) async fn definitions(
     limits: Limits,
 ) -> Result<Vec<Definition>, Ending> {
     let _slot = shared.slots.acquire().await.expect("the semaphore is never closed");
-    let mut running = Running::new(shared, limits.meet(&shared.ceiling), Files::none(), CancellationToken::new());
+    let limits = limits.meet(&shared.ceiling);
+    // Nothing is asked for by a component that says what it offers, so no call has this name.
+    let gate = Arc::new(shared.gate(CallId::from_random(0), NetworkScope::none(), None, &limits));
+    let mut running = Running::new(shared, limits, Files::none(), gate, CancellationToken::new());
     let result = running.definitions(code).await;
     result.map_err(|error| running.ending(&error))
 }
 
+impl Shared {
+    fn gate(&self, call: CallId, scope: NetworkScope, network: Option<Network>, limits: &Limits) -> Gate {
+        Gate::new(call, scope, network, (self.resolver.clone(), self.tls.clone()), limits)
+    }
+}
+
 pub(crate) fn unrun(ending: Ending, mounts: Vec<Mount>) -> Outcome {
-    Outcome { ending, usage: CallUsage::default(), mounts, printed: String::new() }
+    Outcome { ending, usage: CallUsage::default(), mounts, printed: String::new(), refusals: Vec::new() }
 }
 
 /// Returns the mounts that `authority` holds, with no more access than it holds.
@@ -119,22 +135,23 @@ fn preopens(authority: &Authority, mounts: &[Mount]) -> Vec<Preopen> {
 pub(crate) struct Running {
     store: Store<Host>,
     limits: Limits,
+    gate: Arc<Gate>,
     started: Instant,
     bounds: Bounds,
 }
 
 impl Running {
-    fn new(shared: &Shared, limits: Limits, files: Files, cancel: CancellationToken) -> Self {
+    fn new(shared: &Shared, limits: Limits, files: Files, gate: Arc<Gate>, cancel: CancellationToken) -> Self {
         let started = Instant::now();
         let bounds = Bounds { deadline: started + Duration::from_millis(limits.timeout_ms), cancel };
-        let mut store = Store::new(&shared.engine, Host::new(&limits, files, started));
+        let mut store = Store::new(&shared.engine, Host::new(&limits, files, gate.clone(), started));
         store.limiter(|host| &mut host.limiter);
         store.set_fuel(limits.fuel).expect("the engine consumes fuel");
         store.set_hostcall_fuel(host::transfer_bytes(&limits));
         store.set_max_component_handles(host::handles(&limits));
         store.epoch_deadline_callback(each_epoch(bounds.clone()));
         store.set_epoch_deadline(1);
-        Self { store, limits, started, bounds }
+        Self { store, limits, gate, started, bounds }
     }
 
     async fn call(&mut self, code: &ToolGuestPre<Host>, tool: &str, arguments: &str) -> wasmtime::Result<Reply> {
@@ -203,7 +220,8 @@ impl Running {
             output_bytes: host.output.printed_bytes() + returned as u64,
             staged_bytes: mounts.iter().map(|mount| mount.stage.usage().bytes).sum(),
         };
-        Outcome { ending, usage, mounts, printed: host.output.printed() }
+        let ending = self.gate.unrecorded().map_or(ending, Ending::HostFailed);
+        Outcome { ending, usage, mounts, printed: host.output.printed(), refusals: self.gate.refusals() }
     }
 }
 

@@ -35,6 +35,9 @@ fn definition_limits() -> Limits {
         open_files: 0,
         staged_bytes: 0,
         staged_entries: 0,
+        requests: 0,
+        connections: 0,
+        received_bytes: 0,
         ..default
     };
     default.meet(&small)

@@ -14,9 +14,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
-use policy::{Access, Grant, GrantSpec, Judge, Limits, Principal, ToolScope};
+use policy::{Access, Grant, GrantSpec, Judge, Limits, NetworkScope, Principal, ToolScope};
 use protocol::{EventBody, SessionId};
-use sandbox::{Sandbox, SandboxOptions};
+use sandbox::{Sandbox, SandboxOptions, SystemResolver, Tls};
 use tempfile::TempDir;
 use tools::{Registry, ToolSession, Tools, ToolsOptions, Unattended, builtin};
 use workspace::{Durability, Mount, Workspace};
@@ -38,8 +38,13 @@ impl Runtime {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let workspace = open(folder.path());
         let ceiling = Limits::default();
-        let options =
-            SandboxOptions { artifact_cache: cache.join("artifacts"), max_concurrent: MAX_CONCURRENT_CALLS, ceiling };
+        let options = SandboxOptions {
+            artifact_cache: cache.join("artifacts"),
+            max_concurrent: MAX_CONCURRENT_CALLS,
+            ceiling,
+            resolver: Arc::new(SystemResolver),
+            tls: Tls::new(Vec::new()).expect("TLS"),
+        };
         let sandbox = Sandbox::new(options).expect("a sandbox");
         let tools = Tools::new(ToolsOptions {
             registry: Registry::new(sandbox.clone(), builtin()).expect("the built-in tools register"),
@@ -77,7 +82,7 @@ pub fn open(root: &Path) -> Arc<Workspace> {
 pub fn grant() -> Grant {
     let files = [("/work", Access::ReadWrite), ("/results", Access::Read)];
     let files: BTreeMap<_, _> = files.into_iter().map(|(mount, access)| (mount.to_owned(), access)).collect();
-    Grant::root(GrantSpec { files, tools: ToolScope::All })
+    Grant::root(GrantSpec { files, tools: ToolScope::All, network: NetworkScope::none() })
 }
 
 /// Returns distinct identifiers, the same ones in each process.

@@ -1,13 +1,14 @@
 //! One call, from a proposal to a result: resolve, validate, judge, record, run, commit, record.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use policy::{CallRequest, CommitRequest, Decision, Denial, Effect, Judged, Permit};
 use protocol::{
     Arguments, CallOutcome, CallUsage, ChangeSet, ChangeSetId, CommitOutcome, Conflict, EventBody, Observation,
     StopCause, ToolCall, ToolResult, Verdict, canonical,
 };
-use sandbox::{Call, Ending, Mount, Outcome};
+use sandbox::{Call, Ending, Mount, Network, NotRecorded, Outcome, Refusal};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use workspace::{Durability, SessionJournal};
@@ -46,6 +47,14 @@ impl Ended {
     fn denied(denial: &Denial) -> Self {
         let outcome = CallOutcome::Denied { rule: denial.rule.clone() };
         Self::unrun(outcome, denial.for_model(), &denial.effect)
+    }
+
+    /// Adds what the tool itself was not told: which rule refused a connection, and why.
+    fn noting(mut self, refusals: &[Refusal]) -> Self {
+        for Refusal { target, rule, reason } in refusals {
+            self.text.push_str(&format!("\n[refused by rule `{rule}`: connect {target}. {reason}]"));
+        }
+        self
     }
 
     fn ran(self, outcome: &Outcome) -> Self {
@@ -194,7 +203,8 @@ impl Calling<'_> {
         approved: &BTreeSet<Effect>,
     ) -> Result<Ended, ToolsError> {
         let mounts = self.tools.mounts(self.session, tool, approved, permit.limits());
-        let call = Call { tool: &tool.manifest.name, arguments, mounts, cancel: self.cancel.clone() };
+        let network = self.network(tool, &permit, approved);
+        let call = Call { tool: &tool.manifest.name, arguments, mounts, network, cancel: self.cancel.clone() };
         let mut outcome = tool.run(&self.tools.sandbox, permit, call).await;
         let ended = match std::mem::replace(&mut outcome.ending, Ending::Cancelled) {
             Ending::Returned { text, summary } => {
@@ -214,7 +224,23 @@ impl Calling<'_> {
             Ending::HostFailed(reason) => return Err(ToolsError::Sandbox(reason)),
             Ending::Cancelled => cancelled(),
         };
-        Ok(ended.ran(&outcome))
+        Ok(ended.noting(&outcome.refusals).ran(&outcome))
+    }
+
+    /// Returns what judges and records the connections of the call, if its tool asks for any; those that nobody granted
+    /// are refused and recorded like others.
+    fn network(&self, tool: &Tool, permit: &Permit, approved: &BTreeSet<Effect>) -> Option<Network> {
+        if tool.manifest.capabilities.network.is_empty() {
+            return None;
+        }
+        let (manifest, workspace) = (&tool.manifest, self.tools.workspace.clone());
+        let egress = self.tools.judge.egress(&manifest.name, manifest.level, permit.grant(), approved);
+        let session = self.session.id().clone();
+        let record = move |event| {
+            let recorded = workspace.journal().append(&session, &[event], Durability::Process);
+            recorded.map(drop).map_err(|error| NotRecorded(error.to_string()))
+        };
+        Some(Network { egress, record: Arc::new(record) })
     }
 
     /// Commits what the call staged, when policy allows it.

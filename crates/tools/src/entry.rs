@@ -44,7 +44,7 @@ impl Tool {
                 }
                 Err(unfit) => {
                     let (usage, ending) = (CallUsage::default(), Ending::Rejected(unfit.to_string()));
-                    Outcome { ending, usage, mounts: call.mounts, printed: String::new() }
+                    Outcome { ending, usage, mounts: call.mounts, printed: String::new(), refusals: Vec::new() }
                 }
             },
         }

@@ -13,7 +13,7 @@ struct Need {
 
 /// Every interface that a tool may import; what is not here, no manifest can request. Those that are free are harmless by
 /// themselves: clocks, randomness, the component's own captured output, an empty environment.
-const NEEDS: [Need; 5] = [
+const NEEDS: [Need; 6] = [
     Need { prefix: "wasi:io/", is_requested: |_| true, write: "" },
     Need { prefix: "wasi:clocks/", is_requested: |_| true, write: "" },
     Need { prefix: "wasi:random/", is_requested: |_| true, write: "" },
@@ -21,7 +21,12 @@ const NEEDS: [Need; 5] = [
     Need {
         prefix: "wasi:filesystem/",
         is_requested: |manifest| manifest.capabilities.files != FileAccess::None,
-        write: "write `files = \"read\"` (or \"read_write\") under [capabilities]",
+        write: "write `files = \"read\"` (or \"read_write\", or \"empty\" to see none) under [capabilities]",
+    },
+    Need {
+        prefix: "wasi:http/",
+        is_requested: |manifest| !manifest.capabilities.network.is_empty(),
+        write: "write `network = [\"https://example.com\"]` under [capabilities]",
     },
 ];
 
@@ -55,11 +60,18 @@ mod tests {
     fn a_component_imports_only_what_its_manifest_requests() {
         assert_eq!(checked("none", "wasi:clocks/monotonic-clock@0.2.6"), Ok(()));
         assert_eq!(checked("read", "wasi:filesystem/types@0.2.6"), Ok(()));
-        let files = "write `files = \"read\"` (or \"read_write\") under [capabilities]";
+        assert_eq!(checked("empty", "wasi:filesystem/types@0.2.6"), Ok(()));
+        let networked = MANIFEST
+            .replace("\"none\"", "\"execute\"")
+            .replace("\"FILES\"", "\"none\"\nnetwork = [\"https://a.test\"]");
+        let networked = Manifest::parse(&networked).unwrap();
+        assert!(check(&networked, &["wasi:http/outgoing-handler@0.2.6".to_owned()]).is_ok());
+        let files = "write `files = \"read\"` (or \"read_write\", or \"empty\" to see none) under [capabilities]";
+        let network = "write `network = [\"https://example.com\"]` under [capabilities]";
         for (requested, import, hint) in [
             ("none", "wasi:filesystem/types@0.2.6", files),
             ("read", "wasi:sockets/tcp@0.2.6", "no manifest can request it"),
-            ("read", "wasi:http/outgoing-handler@0.2.6", "no manifest can request it"),
+            ("read", "wasi:http/outgoing-handler@0.2.6", network),
             ("read", "evil:io/streams", "no manifest can request it"),
         ] {
             let message = format!("tool `x` imports `{import}`, which its manifest does not request: {hint}");

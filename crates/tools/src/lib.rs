@@ -36,7 +36,7 @@ pub use cap::MAX_RESULT_BYTES;
 pub use command::{CommandSpec, InvalidCommand, ItemSpec};
 pub use entry::Tool;
 pub use extensions::Extensions;
-pub use manifest::{Capabilities, FileAccess, InvalidManifest, Manifest, PathAccess, PathArgument};
+pub use manifest::{Capabilities, FileAccess, InvalidManifest, Manifest, PathAccess, PathArgument, UrlArgument};
 pub use registry::{Candidate, ExtensionState, Listed, Package, Registry, RegistryError};
 pub use schema::{InvalidSchema, Schema};
 pub use session::ToolSession;

@@ -1,10 +1,13 @@
 //! Manifests: what a tool asks for.
 
-use policy::{Access, Effect, GrantSpec, InvalidPath, LimitsSpec, ToolScope, resolve_argument};
+use policy::{
+    Access, Effect, GrantSpec, HostPattern, InvalidPath, LimitsSpec, NetworkScope, Target, ToolScope, resolve_argument,
+};
 use protocol::Level;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeSet;
+use url::Url;
 
 use crate::command::CommandSpec;
 
@@ -24,6 +27,9 @@ pub struct Manifest {
     pub paths: Vec<PathArgument>,
     /// How a plain `wasi:cli/run` command is called; without it the component exports the tool world.
     pub command: Option<CommandSpec>,
+    /// Arguments that are URLs to talk to, so that they are judged before the call.
+    #[serde(default)]
+    pub urls: Vec<UrlArgument>,
 }
 
 /// What a tool asks for; what is not written is not asked for.
@@ -31,6 +37,9 @@ pub struct Manifest {
 #[serde(deny_unknown_fields)]
 pub struct Capabilities {
     pub files: FileAccess,
+    /// Hosts that the tool wants to talk to; of these it gets those that the person allows.
+    #[serde(default)]
+    pub network: BTreeSet<HostPattern>,
 }
 
 /// What a tool asks to do with the files of its mounts.
@@ -38,6 +47,8 @@ pub struct Capabilities {
 #[serde(rename_all = "snake_case")]
 pub enum FileAccess {
     None,
+    /// To be linked with the interface, as every program with a standard library is, and to see no mount.
+    Empty,
     Read,
     ReadWrite,
 }
@@ -45,7 +56,7 @@ pub enum FileAccess {
 impl FileAccess {
     fn access(self) -> Option<Access> {
         match self {
-            Self::None => None,
+            Self::None | Self::Empty => None,
             Self::Read => Some(Access::Read),
             Self::ReadWrite => Some(Access::ReadWrite),
         }
@@ -60,6 +71,13 @@ pub struct PathArgument {
     pub access: PathAccess,
     /// What the tool takes when the argument is absent.
     pub default: Option<String>,
+}
+
+/// An argument that is a URL.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UrlArgument {
+    pub argument: String,
 }
 
 /// What a tool does with the path of an argument.
@@ -79,6 +97,8 @@ pub enum InvalidManifest {
     Name(String),
     #[error("tool `{tool}` asks to write files but says level `{level}`; say `write` or more")]
     Level { tool: String, level: Level },
+    #[error("tool `{tool}` asks for the network but says level `{level}`; say `execute` or more")]
+    NetworkLevel { tool: String, level: Level },
     #[error("tool `{tool}` writes the path `{argument}` but does not ask for `files = \"read_write\"`")]
     Path { tool: String, argument: String },
 }
@@ -101,6 +121,9 @@ impl Manifest {
         if writes && self.level < Level::Write {
             return Err(InvalidManifest::Level { tool, level: self.level });
         }
+        if !self.capabilities.network.is_empty() && self.level < Level::Execute {
+            return Err(InvalidManifest::NetworkLevel { tool, level: self.level });
+        }
         match self.paths.iter().find(|path| path.access == PathAccess::Write && !writes) {
             Some(path) => Err(InvalidManifest::Path { tool, argument: path.argument.clone() }),
             None => Ok(()),
@@ -112,18 +135,20 @@ impl Manifest {
     pub fn asks(&self) -> BTreeSet<String> {
         let level = (self.level != Level::None).then(|| format!("be judged as level {}", self.level));
         let files: &[&str] = match self.capabilities.files {
-            FileAccess::None => &[],
+            FileAccess::None | FileAccess::Empty => &[],
             FileAccess::Read => &["read files"],
             FileAccess::ReadWrite => &["read files", "write files, staged"],
         };
-        level.into_iter().chain(files.iter().map(|line| (*line).to_owned())).collect()
+        let hosts = self.capabilities.network.iter().map(|host| format!("talk to {host}, as far as it is allowed"));
+        level.into_iter().chain(files.iter().map(|line| (*line).to_owned())).chain(hosts).collect()
     }
 
     /// Returns what this tool asks for of `held`.
     pub fn request(&self, held: &policy::Grant) -> GrantSpec {
         let access = self.capabilities.files.access();
         let files = held.mounts().filter_map(|(mount, _)| access.map(|access| (mount.to_owned(), access))).collect();
-        GrantSpec { files, tools: ToolScope::Only(BTreeSet::from([self.name.clone()])) }
+        let tools = ToolScope::Only(BTreeSet::from([self.name.clone()]));
+        GrantSpec { files, tools, network: NetworkScope::of(self.capabilities.network.clone()) }
     }
 
     /// Returns the effects that `arguments` name. A path outside every mount stays as it was written, so that it is
@@ -140,7 +165,12 @@ impl Manifest {
                 PathAccess::Write => Effect::Write { path: path_named },
             })
         };
-        self.paths.iter().filter_map(effect).collect()
+        let connect = |url: &UrlArgument| {
+            let url = Url::parse(arguments.get(&url.argument)?.as_str()?).ok()?;
+            // What is no target is refused by the gate, with a reason, when it is asked for.
+            Target::of_url(&url).ok().map(|target| Effect::Connect { target })
+        };
+        self.paths.iter().filter_map(effect).chain(self.urls.iter().filter_map(connect)).collect()
     }
 }
 

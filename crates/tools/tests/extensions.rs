@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use policy::{Answer, Grant, GrantSpec, Limits, ToolScope};
-use sandbox::{Sandbox, SandboxOptions};
+use policy::{Answer, Grant, GrantSpec, Limits, NetworkScope, ToolScope};
+use sandbox::{Sandbox, SandboxOptions, SystemResolver, Tls};
 use tempfile::TempDir;
 use tools::{Approver, Asked, ExtensionState, Extensions, Registry};
 
@@ -44,7 +44,13 @@ impl Home {
         let folder = tempfile::tempdir().unwrap();
         let person = Arc::new(Person { answer: Mutex::new(answer), asked: Mutex::default() });
         let artifact_cache = folder.path().join("artifacts");
-        let options = SandboxOptions { artifact_cache, max_concurrent: 2, ceiling: Limits::default() };
+        let options = SandboxOptions {
+            artifact_cache,
+            max_concurrent: 2,
+            ceiling: Limits::default(),
+            resolver: Arc::new(SystemResolver),
+            tls: Tls::new(Vec::new()).unwrap(),
+        };
         let extensions = Extensions::new(&folder.path().join("extensions"));
         let registry = Registry::new(Sandbox::new(options).unwrap(), Vec::new()).unwrap();
         Self { registry: registry.extended(extensions, person.clone()), folder, person }
@@ -60,7 +66,7 @@ impl Home {
     }
 
     async fn offered(&self, tools: ToolScope) -> Vec<String> {
-        let grant = Grant::root(GrantSpec { files: BTreeMap::new(), tools });
+        let grant = Grant::root(GrantSpec { files: BTreeMap::new(), tools, network: NetworkScope::none() });
         let definitions = self.registry.definitions(&grant).await.unwrap();
         definitions.into_iter().map(|definition| definition.name).collect()
     }

@@ -7,7 +7,8 @@ use std::io;
 use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 
-use policy::{Access, Judge, Limits, LimitsSpec, RuleSpec};
+use ipnet::IpNet;
+use policy::{Access, HostPattern, Judge, Limits, LimitsSpec, NetworkRules, RuleSpec, UrlPattern};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use toml::Spanned;
@@ -52,6 +53,9 @@ pub struct Config<P> {
     pub limits: Limits,
     /// Checked: [`Judge::new`] takes them.
     pub rules: Vec<RuleSpec>,
+    /// What tools may talk to; nothing by default.
+    pub allowed_outbound_hosts: BTreeSet<HostPattern>,
+    pub network: NetworkRules,
     pub providers: BTreeMap<String, P>,
 }
 
@@ -75,7 +79,21 @@ struct File<P> {
     map_dirs: Option<Vec<Spanned<MapDirSpec>>>,
     limits: Option<Spanned<LimitsSpec>>,
     rules: Option<Spanned<Vec<RuleSpec>>>,
+    network: Option<NetworkSpec>,
     providers: Option<BTreeMap<String, P>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NetworkSpec {
+    #[serde(default)]
+    allowed_outbound_hosts: BTreeSet<HostPattern>,
+    #[serde(default)]
+    block_networks: Vec<IpNet>,
+    #[serde(default)]
+    block_url: Vec<UrlPattern>,
+    #[serde(default)]
+    allow_private: Vec<HostPattern>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -170,6 +188,9 @@ fn resolve<P>(source: &Source<'_>, file: File<P>) -> Result<Config<P>, ConfigErr
     let rules = rules.or(defaults.rules).map(Spanned::into_inner).unwrap_or_default();
     Judge::new(rules.clone()).map_err(|error| invalid(span, error.to_string()))?;
 
+    let network = file.network.or(defaults.network).unwrap_or_default();
+    let NetworkSpec { allowed_outbound_hosts, block_networks, block_url, allow_private } = network;
+
     let work_dir = file.work_dir.or(defaults.work_dir).unwrap_or_default();
     let map_dirs = file.map_dirs.or(defaults.map_dirs).unwrap_or_default();
     Ok(Config {
@@ -179,6 +200,8 @@ fn resolve<P>(source: &Source<'_>, file: File<P>) -> Result<Config<P>, ConfigErr
         map_dirs: resolve_mounts(source, map_dirs)?,
         limits,
         rules,
+        allowed_outbound_hosts,
+        network: NetworkRules { block_networks, block_url, allow_private },
         providers: file.providers.unwrap_or_default(),
     })
 }

@@ -92,6 +92,13 @@ fn told(event: &Event) -> Option<String> {
             for_terminal(&decision.effects.join(", ")),
             for_terminal(&decision.rule)
         )),
+        EventBody::RequestDecided { method, target, verdict: decided, rule, .. } => line(format!(
+            "  {} {}: {} (rule `{}`)",
+            for_terminal(method),
+            for_terminal(target),
+            verdict(*decided),
+            for_terminal(rule)
+        )),
         EventBody::CallFinished { tool, outcome, summary, usage, .. } => {
             line(for_terminal(&finished(tool, outcome, summary, usage)))
         }

@@ -49,13 +49,16 @@ pub(crate) async fn show(place: &Place, name: &str) -> Result<Exit, Failure> {
 /// Returns everything that a person may want to know of a tool.
 pub(crate) fn described(tool: &Tool, origin: &str) -> String {
     let files = match tool.manifest.capabilities.files {
-        FileAccess::None => "none",
+        FileAccess::None | FileAccess::Empty => "none",
         FileAccess::Read => "read",
         FileAccess::ReadWrite => "read and write, staged",
     };
+    let hosts: Vec<_> = tool.manifest.capabilities.network.iter().map(ToString::to_string).collect();
+    let network =
+        if hosts.is_empty() { "none".into() } else { format!("{}, as far as it is allowed", hosts.join(", ")) };
     let schema = serde_json::to_string_pretty(&tool.definition.input_schema).expect("a schema is plain data");
     format!(
-        "{} {} ({origin})\nlevel: {}\nfiles: {files}\n\n{}\n\narguments:\n{}",
+        "{} {} ({origin})\nlevel: {}\nfiles: {files}\nnetwork: {network}\n\n{}\n\narguments:\n{}",
         tool.manifest.name,
         for_terminal(&tool.manifest.version),
         tool.manifest.level,

@@ -1,20 +1,24 @@
 //! What a guest may reach: one module for each WASI package, every interface linked by name.
 //!
 //! Nothing native is linked by default. A host function is listed in [`INTERFACES`] and added in [`linker`], or it does
-//! not exist for guests. No sockets, no HTTP, no environment.
+//! not exist for guests. No sockets, no environment.
 
 mod cli;
 mod clock;
 mod files;
+pub(crate) mod network;
 mod output;
 mod random;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use policy::Limits;
 use wasmtime::Engine;
 use wasmtime::component::{HasSelf, Linker, ResourceTable};
 use wasmtime_wasi::p2::bindings::{cli as wasi_cli, clocks, io, random as wasi_random};
+use wasmtime_wasi_http::p2::bindings::{LinkOptions, http};
+use wasmtime_wasi_http::{WasiHttp, WasiHttpCtx, WasiHttpCtxView};
 
 pub(crate) use cli::Program;
 #[expect(unreachable_pub, reason = "the generated bindings re-export them")]
@@ -26,7 +30,7 @@ use crate::bindings::wasi::filesystem;
 use crate::limiter::Limiter;
 
 /// The interfaces that a component may import, without their versions (all WASI 0.2).
-pub(crate) const INTERFACES: [&str; 19] = [
+pub(crate) const INTERFACES: [&str; 21] = [
     "wasi:cli/environment",
     "wasi:cli/exit",
     "wasi:cli/stderr",
@@ -41,6 +45,8 @@ pub(crate) const INTERFACES: [&str; 19] = [
     "wasi:clocks/wall-clock",
     "wasi:filesystem/preopens",
     "wasi:filesystem/types",
+    "wasi:http/outgoing-handler",
+    "wasi:http/types",
     "wasi:io/error",
     "wasi:io/poll",
     "wasi:io/streams",
@@ -61,16 +67,30 @@ pub(crate) struct Host {
     pub(crate) output: Output,
     pub(crate) program: Program,
     files: Files,
+    http: WasiHttpCtx,
+    hooks: network::Hooks,
     /// Zero of the guest's monotonic clock.
     started: Instant,
 }
 
 impl Host {
-    pub(crate) fn new(limits: &Limits, files: Files, started: Instant) -> Self {
+    pub(crate) fn new(limits: &Limits, files: Files, gate: Arc<network::Gate>, started: Instant) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(handles(limits));
-        let (limiter, output) = (Limiter::new(limits), Output::new(limits.output_bytes));
-        Self { table, limiter, output, program: Program::default(), files, started }
+        Self {
+            table,
+            limiter: Limiter::new(limits),
+            output: Output::new(limits.output_bytes),
+            program: Program::default(),
+            files,
+            http: WasiHttpCtx::new(),
+            hooks: network::Hooks(gate),
+            started,
+        }
+    }
+
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.hooks, table: &mut self.table, ctx: &mut self.http }
     }
 }
 
@@ -109,6 +129,8 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Host>> {
     wasi_cli::terminal_stderr::add_to_linker::<_, Own>(to, |host| host)?;
     filesystem::types::add_to_linker::<_, Own>(to, |host| host)?;
     filesystem::preopens::add_to_linker::<_, Own>(to, |host| host)?;
+    http::outgoing_handler::add_to_linker::<_, WasiHttp>(to, Host::http)?;
+    http::types::add_to_linker::<_, WasiHttp>(to, &LinkOptions::default().into(), Host::http)?;
     Ok(linker)
 }
 

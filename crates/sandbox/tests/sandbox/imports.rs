@@ -27,7 +27,7 @@ fn importing(name: &str) -> Vec<u8> {
 fn every_interface_beyond_the_list_is_refused() {
     for name in [
         "wasi:sockets/tcp@0.2.0",
-        "wasi:http/outgoing-handler@0.2.0",
+        "wasi:http/incoming-handler@0.2.0",
         "wasi:cli/run@0.2.0",
         "wasi:clocks/timezone@0.2.0",
         "wasi:random/insecure@0.2.0",

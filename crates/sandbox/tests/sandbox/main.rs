@@ -10,6 +10,7 @@ mod handmade;
 mod imports;
 mod limits;
 mod mounts;
+mod network;
 mod setting;
 mod surroundings;
 
@@ -21,8 +22,15 @@ fn every_probe_has_a_test() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guests/probes");
     let folders = std::fs::read_dir(folder).unwrap();
     let found: BTreeSet<String> = folders.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    let tables: [&[&str]; 6] =
-        [limits::PROBES, cancel::PROBES, files::PROBES, imports::PROBES, mounts::PROBES, surroundings::PROBES];
+    let tables: [&[&str]; 7] = [
+        limits::PROBES,
+        cancel::PROBES,
+        files::PROBES,
+        imports::PROBES,
+        mounts::PROBES,
+        network::PROBES,
+        surroundings::PROBES,
+    ];
     let covered: BTreeSet<String> = tables.concat().into_iter().map(str::to_owned).collect();
     assert_eq!(found, covered);
 }

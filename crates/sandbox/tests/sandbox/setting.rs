@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
-use std::sync::{LazyLock, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::SystemTime;
 
-use policy::{Access, CallRequest, Decision, Grant, GrantSpec, Judge, Limits, Permit, Principal, Recorder, ToolScope};
+use policy::{
+    Access, CallRequest, Decision, Grant, GrantSpec, Judge, Limits, NetworkScope, Permit, Principal, Recorder,
+    ToolScope,
+};
 use protocol::{CallId, EventBody, Level};
-use sandbox::{Call, Ending, LoadedTool, Mount, Outcome, Sandbox, SandboxOptions};
+use sandbox::{Call, Ending, LoadedTool, Mount, Outcome, Sandbox, SandboxOptions, SystemResolver, Tls};
 use serde_json::{Value, json};
 use stage::{Base, Quota, Scratch, Stage, StageOptions};
 use tempfile::TempDir;
@@ -27,7 +30,13 @@ pub(crate) fn fresh(max_concurrent: u32) -> (TempDir, Sandbox) {
 }
 
 pub(crate) fn open(artifact_cache: &Path, max_concurrent: u32) -> Sandbox {
-    let options = SandboxOptions { artifact_cache: artifact_cache.to_owned(), max_concurrent, ceiling: ceiling() };
+    let options = SandboxOptions {
+        artifact_cache: artifact_cache.to_owned(),
+        max_concurrent,
+        ceiling: ceiling(),
+        resolver: Arc::new(SystemResolver),
+        tls: Tls::new(Vec::new()).unwrap(),
+    };
     Sandbox::new(options).unwrap()
 }
 
@@ -55,7 +64,7 @@ pub(crate) fn tool(name: &str) -> LoadedTool {
     tools.entry(name.to_owned()).or_insert_with(|| shared().load(wasm(name)).unwrap()).clone()
 }
 
-struct Unrecorded;
+pub(crate) struct Unrecorded;
 
 impl Recorder for Unrecorded {
     type Error = Infallible;
@@ -88,7 +97,7 @@ impl Given {
 
     #[expect(clippy::disallowed_methods, reason = "a test boots its own sandbox")]
     pub(crate) fn permit(&self, tool: &str, arguments: &Value) -> Permit {
-        let spec = GrantSpec { files: self.files.clone(), tools: ToolScope::All };
+        let spec = GrantSpec { files: self.files.clone(), tools: ToolScope::All, network: NetworkScope::none() };
         let request = CallRequest {
             call: CallId::from_random(1),
             principal: Principal::User,
@@ -113,7 +122,7 @@ impl Given {
         arguments: &Value,
         mounts: Vec<Mount>,
     ) -> Outcome {
-        let call = Call { tool: name, arguments, mounts, cancel: self.cancel.clone() };
+        let call = Call { tool: name, arguments, mounts, network: None, cancel: self.cancel.clone() };
         sandbox.run(self.permit(name, arguments), tool, call).await
     }
 

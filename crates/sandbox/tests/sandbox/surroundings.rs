@@ -50,7 +50,13 @@ async fn a_permit_fits_one_tool_and_its_arguments() {
     let given = Given::nothing();
     let arguments = json!({ "bytes": 1 });
     for (name, changed) in [("flood", json!({ "bytes": 2 })), ("spin", arguments.clone())] {
-        let call = sandbox::Call { tool: name, arguments: &changed, mounts: Vec::new(), cancel: given.cancel.clone() };
+        let call = sandbox::Call {
+            tool: name,
+            arguments: &changed,
+            mounts: Vec::new(),
+            network: None,
+            cancel: given.cancel.clone(),
+        };
         let outcome = shared().run(given.permit("flood", &arguments), &tool("flood"), call).await;
         assert!(matches!(&outcome.ending, Ending::HostFailed(text) if text.contains("permit")), "{:?}", outcome.ending);
     }

@@ -37,6 +37,8 @@ fn the_checked_in_defaults_hold_where_nothing_is_said() {
         map_dirs: Vec::new(),
         limits: Limits::default(),
         rules: Vec::new(),
+        allowed_outbound_hosts: BTreeSet::new(),
+        network: NetworkRules::default(),
         providers: BTreeMap::new(),
     };
     assert_eq!(parse("").unwrap(), expected);
@@ -71,6 +73,12 @@ fn everything_that_can_be_said_is_understood() {
         verdict = "deny"
         paths = ["secrets/**"]
 
+        [network]
+        allowed_outbound_hosts = ["https://*.example.com"]
+        block_networks = ["203.0.113.0/24"]
+        block_url = ["https://a.example.com/admin"]
+        allow_private = ["http://localhost:8080"]
+
         [providers.local]
         base_url = "http://127.0.0.1:8080/v1"
         "#,
@@ -93,9 +101,29 @@ fn everything_that_can_be_said_is_understood() {
         map_dirs: vec![map_dir("/project/../lib", "/lib", Access::Read), map_dir("/data", "/data", Access::ReadWrite)],
         limits: Limits { fuel: 5, timeout_ms: 6, ..Limits::default() },
         rules: vec![rule],
+        allowed_outbound_hosts: BTreeSet::from(["https://*.example.com".parse().unwrap()]),
+        network: NetworkRules {
+            block_networks: vec!["203.0.113.0/24".parse().unwrap()],
+            block_url: vec!["https://a.example.com/admin".parse().unwrap()],
+            allow_private: vec!["http://localhost:8080".parse().unwrap()],
+        },
         providers: BTreeMap::from([("local".into(), provider)]),
     };
     assert_eq!(config, expected);
+}
+
+#[test]
+fn a_host_that_is_not_understood_is_refused_with_one_that_would_be() {
+    for (key, entry, message) in [
+        ("allowed_outbound_hosts", "example.com", "write `https://example.com`"),
+        ("allowed_outbound_hosts", "https://example.com/admin", "write `https://example.com`"),
+        ("allow_private", "tcp://db", "write `tcp://db:*`"),
+        ("block_url", "ftp://example.com", "the scheme is none of http, https and *"),
+        ("block_networks", "10.0.0.0/40", "invalid"),
+    ] {
+        let (line, found, _) = fault(&format!("[network]\n{key} = [\"{entry}\"]"));
+        assert!(line == 2 && found.contains(message), "{line}: {found}");
+    }
 }
 
 #[test]

@@ -6,7 +6,9 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use policy::{Access, CommitPermit, CommitRequest, Decision, Grant, GrantSpec, Judge, Principal, ToolScope};
+use policy::{
+    Access, CommitPermit, CommitRequest, Decision, Grant, GrantSpec, Judge, NetworkScope, Principal, ToolScope,
+};
 use protocol::{CallId, ChangeSet, ChangeSetId, Level, SessionId};
 use stage::{Dir, File, OpenHow, Opened, Quota, Scratch, Stage, StageOptions, Veil};
 
@@ -141,6 +143,7 @@ pub(crate) fn stage_read(stage: &Stage, path: &str) -> Vec<u8> {
 pub(crate) fn permit(workspace: &Workspace, change_set: &ChangeSetId, changes: &ChangeSet) -> CommitPermit {
     #[expect(clippy::disallowed_methods, reason = "a test is its own boot")]
     let grant = Grant::root(GrantSpec {
+        network: NetworkScope::none(),
         files: BTreeMap::from([(changes.mount.clone(), Access::ReadWrite)]),
         tools: ToolScope::All,
     });

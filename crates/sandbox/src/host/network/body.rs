@@ -1,0 +1,177 @@
+//! The body of a response: decoded, counted and cut off where the call's share ends.
+
+use std::io::{self, Write};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use flate2::write::MultiGzDecoder;
+use http::HeaderMap;
+use http::header::CONTENT_ENCODING;
+use http_body::{Body, Frame};
+use hyper::body::Incoming;
+use wasmtime_wasi_http::Error;
+
+use super::exchange::forget_coding;
+use super::gate::Gate;
+
+/// How a body is coded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Coding {
+    Identity,
+    Gzip,
+}
+
+impl Coding {
+    /// Takes the coding out of the headers of a response. What the gate did not ask for is refused: it could neither be
+    /// counted nor looked through.
+    pub(super) fn of(headers: &mut HeaderMap) -> Result<Self, Error> {
+        let mut values = headers.get_all(CONTENT_ENCODING).iter();
+        let coding = values.next().map(|value| value.to_str().unwrap_or("?").trim().to_ascii_lowercase());
+        if values.next().is_some() {
+            return Err(Error::HttpResponseContentCoding(None));
+        }
+        match coding.as_deref() {
+            None => Ok(Self::Identity),
+            Some("" | "identity") => {
+                headers.remove(CONTENT_ENCODING);
+                Ok(Self::Identity)
+            }
+            Some("gzip" | "x-gzip") => {
+                forget_coding(headers);
+                Ok(Self::Gzip)
+            }
+            Some(other) => Err(Error::HttpResponseContentCoding(Some(other.chars().take(64).collect()))),
+        }
+    }
+}
+
+/// Told once how a body ended: the bytes that came, and why it broke off.
+type End = Box<dyn FnOnce(u64, Option<String>) + Send>;
+
+/// A response's body as the guest gets it.
+pub(super) struct Received {
+    body: Incoming,
+    gate: Arc<Gate>,
+    decoder: Option<MultiGzDecoder<Capped>>,
+    received_bytes: u64,
+    end: Option<End>,
+}
+
+impl Received {
+    pub(super) fn new(body: Incoming, gate: Arc<Gate>, coding: Coding, end: End) -> Self {
+        let decoder = (coding == Coding::Gzip).then(|| MultiGzDecoder::new(Capped::new(gate.receivable())));
+        Self { body, gate, decoder, received_bytes: 0, end: Some(end) }
+    }
+
+    fn finish(&mut self, failure: Option<String>) {
+        if let Some(end) = self.end.take() {
+            end(self.received_bytes, failure);
+        }
+    }
+
+    /// Returns `data` decoded, if it is within what the call may receive.
+    fn take(&mut self, data: Bytes) -> Result<Bytes, Error> {
+        self.received_bytes += data.len() as u64;
+        let too_large = || Error::HttpResponseBodySize(Some(self.gate.max_received_bytes()));
+        let decoded = match &mut self.decoder {
+            None => data,
+            Some(decoder) => match decoder.write_all(&data).and_then(|()| decoder.flush()) {
+                Ok(()) => decoder.get_mut().drain(),
+                Err(_) if decoder.get_ref().is_full => return Err(too_large()),
+                Err(_) => return Err(Error::HttpResponseContentCoding(Some("gzip".into()))),
+            },
+        };
+        if self.gate.receive(decoded.len()) { Ok(decoded) } else { Err(too_large()) }
+    }
+
+    /// Returns what is left in the decoder at the end; a stream that was cut off is an error.
+    fn rest(&mut self) -> Result<Option<Bytes>, Error> {
+        let Some(mut decoder) = self.decoder.take() else { return Ok(None) };
+        if self.received_bytes == 0 {
+            return Ok(None);
+        }
+        decoder.try_finish().map_err(|_| Error::HttpResponseIncomplete)?;
+        let rest = decoder.get_mut().drain();
+        if !self.gate.receive(rest.len()) {
+            return Err(Error::HttpResponseBodySize(Some(self.gate.max_received_bytes())));
+        }
+        Ok((!rest.is_empty()).then_some(rest))
+    }
+}
+
+impl Body for Received {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = &mut *self;
+        loop {
+            let result = match ready!(Pin::new(&mut this.body).poll_frame(context)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => this.take(data).map(Some),
+                    // Trailers carry nothing that a tool needs.
+                    Err(_) => continue,
+                },
+                Some(Err(error)) => Err(Error::from(error)),
+                None => match this.rest() {
+                    Ok(None) => {
+                        this.finish(None);
+                        return Poll::Ready(None);
+                    }
+                    rest => rest,
+                },
+            };
+            match result {
+                Ok(Some(data)) if !data.is_empty() => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Ok(_) => {}
+                Err(error) => {
+                    this.finish(Some(error.to_string()));
+                    return Poll::Ready(Some(Err(error)));
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Received {
+    /// A guest may stop reading whenever it likes.
+    fn drop(&mut self) {
+        self.finish(None);
+    }
+}
+
+/// Where a decoder writes: grows no further than its share, however well a body was compressed.
+struct Capped {
+    bytes: Vec<u8>,
+    room: u64,
+    is_full: bool,
+}
+
+impl Capped {
+    fn new(room: u64) -> Self {
+        Self { bytes: Vec::new(), room, is_full: false }
+    }
+
+    fn drain(&mut self) -> Bytes {
+        std::mem::take(&mut self.bytes).into()
+    }
+}
+
+impl Write for Capped {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let length = buffer.len() as u64;
+        if length > self.room {
+            self.is_full = true;
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.room -= length;
+        self.bytes.extend_from_slice(buffer);
+        Ok(buffer.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,171 @@
+//! One request, from the guest's words to the response.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HOST, HeaderValue};
+use http::{Method, Request, Response, Uri};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use policy::Target;
+use protocol::RequestOutcome;
+use tokio::time::timeout;
+use url::{Position, Url};
+use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, spawn};
+use wasmtime_wasi_http::io::TokioIo;
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
+
+use super::body::{Coding, Received};
+use super::dial::dial;
+use super::gate::{Admitted, Asked, Gate};
+
+/// Bytes of a response's head.
+const MAX_HEAD_BYTES: usize = 64 << 10;
+
+/// Header fields of a response.
+const MAX_HEADERS: usize = 128;
+
+/// How long the head of a response may take where the guest does not say; the call's own deadline bounds it too.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Bytes of a URL: what servers accept, many times over.
+const MAX_URL_BYTES: usize = 16 << 10;
+
+/// A response, and the work that goes on beneath it.
+pub(super) type Answer = (Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>);
+
+/// Sends `request` as the gate allows.
+pub(super) async fn exchange(
+    gate: Arc<Gate>,
+    request: Request<WasiBody>,
+    options: RequestOptions,
+) -> Result<Answer, Error> {
+    let (url, target) = parse(&gate, &request)?;
+    let asked = Asked { method: request.method().as_str(), url: &url, target: &target };
+    let Admitted { request: number, addresses } = gate.admit(&asked).await?;
+    let sent_bytes = Arc::new(AtomicU64::new(0));
+    let record = Record { gate: gate.clone(), number, sent_bytes: sent_bytes.clone() };
+    let answered = async {
+        let slot = gate.connection()?;
+        let request = outgoing(request, &url, &target, sent_bytes)?;
+        let Answered { response, address, connection } = transmit(&gate, &target, &addresses, request, options).await?;
+        let (mut head, body) = response.into_parts();
+        let coding = Coding::of(&mut head.headers)?;
+        Ok((head, body, coding, address, connection, slot))
+    };
+    let answered = answered.await.inspect_err(|error| record.failed(error));
+    let (head, body, coding, address, connection, slot) = answered?;
+    let status = head.status.as_u16();
+    let end = move |received_bytes, failure: Option<String>| {
+        let outcome = match failure {
+            None => RequestOutcome::Answered { status, address },
+            Some(reason) => RequestOutcome::Failed { reason },
+        };
+        record.ended(outcome, received_bytes);
+        drop(slot);
+    };
+    let body = Received::new(body, gate, coding, Box::new(end)).boxed_unsync();
+    let going_on = async move {
+        connection.await;
+        Ok(())
+    };
+    Ok((Response::from_parts(head, body), Box::new(going_on)))
+}
+
+/// What is recorded of one request after it was decided.
+struct Record {
+    gate: Arc<Gate>,
+    number: u32,
+    sent_bytes: Arc<AtomicU64>,
+}
+
+impl Record {
+    fn failed(&self, error: &Error) {
+        self.ended(RequestOutcome::Failed { reason: error.to_string() }, 0);
+    }
+
+    fn ended(&self, outcome: RequestOutcome, received_bytes: u64) {
+        self.gate.finished(self.number, outcome, self.sent_bytes.load(Ordering::Relaxed), received_bytes);
+    }
+}
+
+/// Reads what the guest wants with the one parser whose reading is judged and used.
+fn parse(gate: &Gate, request: &Request<WasiBody>) -> Result<(Url, Target), Error> {
+    let written = request.uri().to_string();
+    let method = request.method();
+    let refuse = |reason: String| gate.refuse_unparsed(method.as_str(), &written, reason);
+    if [Method::CONNECT, Method::TRACE].contains(method) {
+        return Err(refuse(format!("{method} is not a request that tools make.")));
+    }
+    if written.len() > MAX_URL_BYTES {
+        return Err(refuse(format!("The URL has more than {MAX_URL_BYTES} bytes.")));
+    }
+    let url = Url::parse(&written).map_err(|error| refuse(format!("It is not a URL: {error}.")))?;
+    let target = Target::of_url(&url).map_err(|error| refuse(format!("{error}.")))?;
+    Ok((url, target))
+}
+
+/// Returns the request as it goes over the wire: addressed by the URL that was judged.
+fn outgoing(
+    request: Request<WasiBody>,
+    url: &Url,
+    target: &Target,
+    sent_bytes: Arc<AtomicU64>,
+) -> Result<Request<WasiBody>, Error> {
+    let (mut head, body) = request.into_parts();
+    let path = &url[Position::BeforePath..Position::AfterQuery];
+    head.uri = path.parse::<Uri>().map_err(|_| Error::HttpRequestUriInvalid)?;
+    head.version = http::Version::HTTP_11;
+    head.headers.insert(HOST, host_header(url, target)?);
+    // The gate decodes, so that what is counted and looked through is what the guest sees.
+    head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, identity"));
+    let counted = body.map_frame(move |frame| {
+        let bytes = frame.data_ref().map_or(0, Bytes::len);
+        sent_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        frame
+    });
+    Ok(Request::from_parts(head, counted.boxed_unsync()))
+}
+
+fn host_header(url: &Url, target: &Target) -> Result<HeaderValue, Error> {
+    let host = target.host();
+    let text = url.port().map_or_else(|| host.to_string(), |port| format!("{host}:{port}"));
+    HeaderValue::from_str(&text).map_err(|_| Error::HttpRequestUriInvalid)
+}
+
+struct Answered {
+    response: Response<Incoming>,
+    address: IpAddr,
+    /// Drives the connection; ends it when dropped.
+    connection: AbortOnDropJoinHandle<()>,
+}
+
+async fn transmit(
+    gate: &Gate,
+    target: &Target,
+    addresses: &[IpAddr],
+    request: Request<WasiBody>,
+    options: RequestOptions,
+) -> Result<Answered, Error> {
+    let (stream, address) = dial(target, addresses, &gate.tls).await?;
+    let mut builder = http1::Builder::new();
+    builder.max_headers(MAX_HEADERS).max_buf_size(MAX_HEAD_BYTES);
+    let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
+    let connection = spawn(async move {
+        // Its failure reaches the guest through the response or its body.
+        let _ = connection.await;
+    });
+    let patience = options.first_byte_timeout.unwrap_or(HEAD_TIMEOUT).min(HEAD_TIMEOUT);
+    let response = timeout(patience, sender.send_request(request)).await.map_err(|_| Error::HttpResponseTimeout)??;
+    Ok(Answered { response, address, connection })
+}
+
+/// Forgets what the decoded body no longer is.
+pub(super) fn forget_coding(headers: &mut http::HeaderMap) {
+    headers.remove(CONTENT_ENCODING);
+    headers.remove(CONTENT_LENGTH);
+}

@@ -1,0 +1,270 @@
+//! The gate of one call: judges and records what the guest asks for, and counts what it may have.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use policy::{Egress, Limits, NetworkScope, Ruling, Target, canonical_address};
+use protocol::{CallId, EventBody, Verdict};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use url::Url;
+use wasmtime_wasi_http::Error;
+
+use super::dial::Tls;
+use super::resolver::Resolver;
+
+/// How long looking up a name may take.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Addresses of one name that are judged and tried; more than any honest name needs.
+const MAX_ADDRESSES: usize = 16;
+
+/// Refusals that a call remembers for its result; the journal has them all.
+const MAX_REFUSALS: usize = 8;
+
+/// Bytes of an unparsed target that are recorded.
+const MAX_TEXT_BYTES: usize = 512;
+
+/// An event could not be recorded; what it announces must not happen.
+#[derive(Debug, thiserror::Error)]
+#[error("the journal refused an event: {0}")]
+pub struct NotRecorded(pub String);
+
+/// What one call may do with the network. Without it, nothing.
+#[derive(Clone)]
+pub struct Network {
+    /// Judges each connection by the person's rules.
+    pub egress: Egress,
+    /// Records what was decided before it takes effect.
+    pub record: Arc<dyn Fn(EventBody) -> Result<(), NotRecorded> + Send + Sync>,
+}
+
+/// A connection that was refused while a call ran.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// `https://example.com:443`.
+    pub target: String,
+    /// The name of the rule that decided.
+    pub rule: String,
+    /// Why, for people and for the model.
+    pub reason: String,
+}
+
+/// The gate of one call.
+pub(crate) struct Gate {
+    call: CallId,
+    /// What the permit grants, whatever the rules say.
+    scope: NetworkScope,
+    network: Option<Network>,
+    resolver: Arc<dyn Resolver>,
+    pub(super) tls: Tls,
+    max_requests: u32,
+    max_received_bytes: u64,
+    requests: AtomicU32,
+    received_bytes: AtomicU64,
+    connections: Arc<Semaphore>,
+    notes: Mutex<Notes>,
+}
+
+#[derive(Default)]
+struct Notes {
+    refusals: Vec<Refusal>,
+    unrecorded: Option<String>,
+}
+
+/// A request that may be made: its number and the addresses that were judged.
+pub(super) struct Admitted {
+    pub(super) request: u32,
+    pub(super) addresses: Vec<IpAddr>,
+}
+
+/// A request on its way through the gate.
+pub(super) struct Asked<'a> {
+    pub(super) method: &'a str,
+    pub(super) url: &'a Url,
+    pub(super) target: &'a Target,
+}
+
+impl Gate {
+    pub(crate) fn new(
+        call: CallId,
+        scope: NetworkScope,
+        network: Option<Network>,
+        (resolver, tls): (Arc<dyn Resolver>, Tls),
+        limits: &Limits,
+    ) -> Self {
+        Self {
+            call,
+            scope,
+            network,
+            resolver,
+            tls,
+            max_requests: limits.requests,
+            max_received_bytes: limits.received_bytes,
+            requests: AtomicU32::new(0),
+            received_bytes: AtomicU64::new(0),
+            connections: Arc::new(Semaphore::new(limits.connections as usize)),
+            notes: Mutex::default(),
+        }
+    }
+
+    /// Returns the gate of a call that reaches nothing.
+    #[cfg(test)]
+    pub(crate) fn closed() -> Arc<Self> {
+        let outside = (Arc::new(super::SystemResolver) as Arc<dyn Resolver>, Tls::new(Vec::new()).expect("TLS"));
+        Arc::new(Self::new(CallId::from_random(0), NetworkScope::none(), None, outside, &Limits::default()))
+    }
+
+    /// Returns what was refused.
+    pub(crate) fn refusals(&self) -> Vec<Refusal> {
+        self.notes().refusals.clone()
+    }
+
+    /// Returns why an event could not be recorded, if one could not.
+    pub(crate) fn unrecorded(&self) -> Option<String> {
+        self.notes().unrecorded.clone()
+    }
+
+    /// Judges a request, resolves its name, judges every address, and records the decision.
+    pub(super) async fn admit(&self, asked: &Asked<'_>) -> Result<Admitted, Error> {
+        let request = self.number();
+        let refuse = |ruling| Err(self.refuse(request, asked.method, &asked.target.to_string(), ruling));
+        let ruling = self.judge(request, asked);
+        if ruling.verdict != Verdict::Allow {
+            return refuse(ruling);
+        }
+        let addresses = self.addresses(asked.target).await?;
+        for address in &addresses {
+            let ruling = self.egress()?.judge_address(asked.target, *address);
+            if ruling.verdict != Verdict::Allow {
+                return refuse(ruling);
+            }
+        }
+        self.decided(request, asked.method, &asked.target.to_string(), addresses.clone(), ruling)?;
+        Ok(Admitted { request, addresses })
+    }
+
+    /// Refuses what is not even a URL that could be judged.
+    pub(super) fn refuse_unparsed(&self, method: &str, written: &str, reason: String) -> Error {
+        let ruling = Ruling { verdict: Verdict::Deny, rule: "network.url".into(), reason };
+        let written = &written[..written.floor_char_boundary(MAX_TEXT_BYTES)];
+        self.refuse(self.number(), method, written, ruling)
+    }
+
+    /// Takes one of the connections that the call may have. Waiting for one could last for ever: a guest that reads its
+    /// responses in order may hold the others open meanwhile.
+    pub(super) fn connection(&self) -> Result<OwnedSemaphorePermit, Error> {
+        self.connections.clone().try_acquire_owned().map_err(|_| Error::ConnectionLimitReached)
+    }
+
+    /// Counts `bytes` of a response; false when that is more than the call may receive.
+    pub(super) fn receive(&self, bytes: usize) -> bool {
+        let before = self.received_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        before.saturating_add(bytes as u64) <= self.max_received_bytes
+    }
+
+    /// Returns how many bytes the call may still receive.
+    pub(super) fn receivable(&self) -> u64 {
+        self.max_received_bytes.saturating_sub(self.received_bytes.load(Ordering::Relaxed))
+    }
+
+    /// Returns what a call may receive in all.
+    pub(super) fn max_received_bytes(&self) -> u64 {
+        self.max_received_bytes
+    }
+
+    /// Records how a request ended. It has happened already, so that a failure can only stop what comes next.
+    pub(super) fn finished(
+        &self,
+        request: u32,
+        outcome: protocol::RequestOutcome,
+        sent_bytes: u64,
+        received_bytes: u64,
+    ) {
+        let call = self.call.clone();
+        let _ = self.record(EventBody::RequestFinished { call, request, outcome, sent_bytes, received_bytes });
+    }
+
+    fn number(&self) -> u32 {
+        self.requests.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+    }
+
+    fn judge(&self, request: u32, asked: &Asked<'_>) -> Ruling {
+        let deny = |rule: &str, reason: String| Ruling { verdict: Verdict::Deny, rule: rule.into(), reason };
+        if request > self.max_requests {
+            return deny("limits.requests", format!("A call may make {} requests.", self.max_requests));
+        }
+        if !self.scope.allows(asked.target) {
+            return deny("grant.network", "No granted host pattern names this target.".into());
+        }
+        match self.egress() {
+            Ok(egress) => egress.judge_url(asked.url, asked.target),
+            Err(_) => deny("grant.network", "This call has no network.".into()),
+        }
+    }
+
+    fn egress(&self) -> Result<&Egress, Error> {
+        self.network.as_ref().map(|network| &network.egress).ok_or(Error::HttpRequestDenied)
+    }
+
+    /// Returns the addresses of `target`, each as what it really reaches.
+    async fn addresses(&self, target: &Target) -> Result<Vec<IpAddr>, Error> {
+        if let Some(address) = target.address() {
+            return Ok(vec![address]);
+        }
+        let name = target.host().to_string();
+        let lookup = tokio::time::timeout(LOOKUP_TIMEOUT, self.resolver.resolve(&name));
+        let found = lookup.await.map_err(|_| Error::DnsTimeout)?.unwrap_or_default();
+        let mut addresses: Vec<IpAddr> = Vec::new();
+        for address in found.into_iter().map(canonical_address) {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        match addresses.len() {
+            0 => Err(Error::DnsError { rcode: Some(format!("no address for {name}")), info_code: None }),
+            1..=MAX_ADDRESSES => Ok(addresses),
+            _ => Err(Error::DnsError { rcode: Some(format!("too many addresses for {name}")), info_code: None }),
+        }
+    }
+
+    fn refuse(&self, request: u32, method: &str, target: &str, ruling: Ruling) -> Error {
+        let Ruling { rule, reason, .. } = ruling.clone();
+        let mut notes = self.notes();
+        if notes.refusals.len() < MAX_REFUSALS {
+            notes.refusals.push(Refusal { target: target.to_owned(), rule, reason });
+        }
+        drop(notes);
+        match self.decided(request, method, target, Vec::new(), ruling) {
+            Ok(()) => Error::HttpRequestDenied,
+            Err(error) => error,
+        }
+    }
+
+    fn decided(
+        &self,
+        request: u32,
+        method: &str,
+        target: &str,
+        addresses: Vec<IpAddr>,
+        ruling: Ruling,
+    ) -> Result<(), Error> {
+        let Ruling { verdict, rule, reason } = ruling;
+        let (call, method, target) = (self.call.clone(), method.to_owned(), target.to_owned());
+        self.record(EventBody::RequestDecided { call, request, method, target, addresses, verdict, rule, reason })
+    }
+
+    fn record(&self, event: EventBody) -> Result<(), Error> {
+        // A call without a network has nobody to tell, and nothing leaves.
+        let Some(network) = &self.network else { return Ok(()) };
+        (network.record)(event).map_err(|error| {
+            self.notes().unrecorded = Some(error.to_string());
+            Error::InternalError(None)
+        })
+    }
+
+    fn notes(&self) -> std::sync::MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
