@@ -1,5 +1,6 @@
 //! Where commands read from: files by name, and standard input as `-`.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
@@ -119,4 +120,61 @@ pub(crate) fn lines(text: &[u8]) -> Vec<&[u8]> {
         lines.pop();
     }
     lines
+}
+
+/// Several inputs, one after the other, for commands that go on over their borders.
+pub(crate) struct Chain<'a> {
+    cwd: &'a Path,
+    stdin: &'a mut dyn BufRead,
+    waiting: VecDeque<String>,
+    source: Source,
+}
+
+enum Source {
+    None,
+    Stdin,
+    File(BufReader<File>),
+}
+
+impl<'a> Chain<'a> {
+    pub(crate) fn new(cwd: &'a Path, stdin: &'a mut dyn BufRead, names: impl IntoIterator<Item = String>) -> Self {
+        Self { cwd, stdin, waiting: names.into_iter().collect(), source: Source::None }
+    }
+
+    /// Opens the next input, and returns its name with what came of it; none after the last.
+    pub(crate) fn advance(&mut self) -> Option<(String, io::Result<()>)> {
+        let name = self.waiting.pop_front()?;
+        let done = self.open(&name);
+        Some((name, done))
+    }
+
+    /// Leaves the current input for this one.
+    pub(crate) fn open(&mut self, name: &str) -> io::Result<()> {
+        self.source = Source::None;
+        self.source = match name {
+            "-" | "/dev/stdin" => Source::Stdin,
+            "/dev/null" => Source::None,
+            path => Source::File(file(&self.cwd.join(path))?),
+        };
+        Ok(())
+    }
+
+    /// Reads the next record of the current input, with its end.
+    pub(crate) fn record(&mut self, end: u8, buffer: &mut Vec<u8>) -> Result<bool, Stop> {
+        buffer.clear();
+        match &mut self.source {
+            Source::None => Ok(false),
+            Source::Stdin => record(&mut *self.stdin, end, buffer),
+            Source::File(file) => record(file, end, buffer),
+        }
+    }
+
+    /// Returns the current input itself.
+    pub(crate) fn reader(&mut self) -> Option<&mut dyn BufRead> {
+        match &mut self.source {
+            Source::None => None,
+            Source::Stdin => Some(&mut *self.stdin),
+            Source::File(file) => Some(file),
+        }
+    }
 }

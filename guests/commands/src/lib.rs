@@ -8,18 +8,32 @@
 //! `C.UTF-8`, a time zone other than UTC, and everything that changes the state of an interpreter (`cd`, `export`, …).
 //! Nothing here keeps state between two calls. What each command does not support stands in `README.md`.
 
+mod archive;
+mod awk;
+mod clock;
+mod compare;
+mod date;
+mod encode;
 mod escape;
+mod expr;
 mod facts;
 mod fields;
+mod files;
+mod find;
 mod format;
 mod grep;
+mod hash;
 mod input;
+mod jq;
+mod layout;
 mod name;
 mod numbers;
 mod options;
 mod pattern;
 mod report;
+mod sed;
 mod sort;
+mod system;
 mod table;
 mod test;
 mod text;

@@ -60,6 +60,11 @@ impl Default for Random {
 }
 
 impl Random {
+    /// Returns the source that always gives the same.
+    pub(crate) fn seeded(seed: u64) -> Self {
+        Self(seed)
+    }
+
     pub(crate) fn next(&mut self) -> u64 {
         // SplitMix64.
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);

@@ -36,6 +36,11 @@ const FILES: &[(&str, &str)] = &[
     ("dir/sub/c.txt", "gamma\nalpha again\n"),
     ("dir/sub/deep/d.log", "delta\n"),
     ("dir/.hidden", "secret alpha\n"),
+    ("script.sed", "s/a/X/\n# a comment\n/date/d\n"),
+    ("prog.awk", "BEGIN { n = 0 }\n/a/ { n++ }\nEND { print n }\n"),
+    ("encoded", "aGVsbG8g\nd29ybGQK\n"),
+    ("dumped", "00000000: 6865 6c6c 6f0a                           hello.\n"),
+    ("sums", "d41d8cd98f00b204e9800998ecf8427e  empty\n00000000000000000000000000000000  fruits\n"),
     ("spaced name", "has spaces\n"),
 ];
 

@@ -46,7 +46,7 @@ macro_rules! groups {
     };
 }
 
-groups! { words text fields sort grep }
+groups! { words text fields sort grep sed awk files find run encode compare archive jq date layout }
 
 #[test]
 fn there_are_enough_cases() {
