@@ -57,18 +57,30 @@ pub(crate) fn tar(invocation: &mut Invocation<'_>) -> Outcome {
     }
     let modes: Vec<&str> = ["c", "x", "t", "r", "u"].into_iter().filter(|mode| options.has(mode)).collect();
     let mode = match modes.as_slice() {
-        [] => return Err(TAR.wrong("tar", "You must specify one of the '-Acdtrux', '--delete' or '--test-label' options")),
+        [] => {
+            return Err(TAR.wrong("tar", "You must specify one of the '-Acdtrux', '--delete' or '--test-label' options"));
+        }
         [mode] => *mode,
-        _ => return Err(TAR.wrong("tar", "You may not specify more than one '-Acdtrux', '--delete' or  '--test-label' option")),
+        _ => {
+            return Err(
+                TAR.wrong("tar", "You may not specify more than one '-Acdtrux', '--delete' or  '--test-label' option")
+            );
+        }
     };
     let (places, folder) = places(invocation, &options, &args)?;
-    let excluded = options.found.iter().filter(|found| found.name == "exclude").map(|found| Glob::new(found.text())).collect();
+    let excluded =
+        options.found.iter().filter(|found| found.name == "exclude").map(|found| Glob::new(found.text())).collect();
     let mut job = Job { options: &options, places, folder, excluded, verbose: options.has("v"), failed: false };
     match mode {
         "c" => create(invocation, &mut job)?,
         "x" | "t" => {
             let file = options.value("f").unwrap_or("-");
-            let failed = |error| Stop::code(FAILED, format!("{file}: Cannot open: {}\nError is not recoverable: exiting now", reason(&error)));
+            let failed = |error| {
+                Stop::code(
+                    FAILED,
+                    format!("{file}: Cannot open: {}\nError is not recoverable: exiting now", reason(&error)),
+                )
+            };
             let path = invocation.path(file);
             // Names may go to the output while the archive comes from the input: a file is opened by itself.
             if file == "-" {
@@ -121,7 +133,10 @@ fn places(
         if let Some(to) = changed {
             folder = folder.join(to);
             if !folder.is_dir() {
-                return Err(Stop::code(FAILED, format!("{to}: Cannot open: No such file or directory\nError is not recoverable: exiting now")));
+                return Err(Stop::code(
+                    FAILED,
+                    format!("{to}: Cannot open: No such file or directory\nError is not recoverable: exiting now"),
+                ));
             }
         } else if operands.peek().is_some_and(|operand| *operand == word) {
             operands.next();
@@ -129,9 +144,12 @@ fn places(
         }
     }
     if let Some(list) = options.value("T") {
-        let mut reader = input::open(invocation.cwd, invocation.stdin, list).map_err(|error| Stop::code(FAILED, format!("{list}: Cannot open: {}", reason(&error))))?;
+        let mut reader = input::open(invocation.cwd, invocation.stdin, list)
+            .map_err(|error| Stop::code(FAILED, format!("{list}: Cannot open: {}", reason(&error))))?;
         let text = input::everything(&mut *reader)?;
-        places.extend(input::lines(&text).iter().map(|line| (folder.clone(), String::from_utf8_lossy(line).into_owned())));
+        places.extend(
+            input::lines(&text).iter().map(|line| (folder.clone(), String::from_utf8_lossy(line).into_owned())),
+        );
     }
     Ok((places, folder))
 }
@@ -149,8 +167,9 @@ fn create(invocation: &mut Invocation<'_>, job: &mut Job<'_>) -> Result<(), Stop
         invocation.stdout.write_all(&archive)?;
         return Ok(());
     }
-    let mut file = input::create(invocation.cwd, name, false)
-        .map_err(|error| Stop::code(FAILED, format!("{name}: Cannot open: {}\nError is not recoverable: exiting now", reason(&error))))?;
+    let mut file = input::create(invocation.cwd, name, false).map_err(|error| {
+        Stop::code(FAILED, format!("{name}: Cannot open: {}\nError is not recoverable: exiting now", reason(&error)))
+    })?;
     pack::write(invocation, job, &mut file, compressed)
 }
 
@@ -162,7 +181,11 @@ enum Sink<'w> {
 
 impl<'w> Sink<'w> {
     fn new(writer: &'w mut dyn Write, compressed: bool) -> Self {
-        if compressed { Self::Compressed(Box::new(GzEncoder::new(writer, Compression::default()))) } else { Self::Plain(writer) }
+        if compressed {
+            Self::Compressed(Box::new(GzEncoder::new(writer, Compression::default())))
+        } else {
+            Self::Plain(writer)
+        }
     }
 
     fn finish(self) -> io::Result<()> {

@@ -19,8 +19,9 @@ use crate::report::{Outcome, Stop};
 /// Exit code of a program that cannot be read or goes wrong.
 const FAILED: i32 = 2;
 
-const AWK: Spec =
-    Spec::new("F/field-separator= v/assign= f/file= W= version e/source= re-interval posix P S sandbox").fails_with(FAILED).operand_ends();
+const AWK: Spec = Spec::new("F/field-separator= v/assign= f/file= W= version e/source= re-interval posix P S sandbox")
+    .fails_with(FAILED)
+    .operand_ends();
 
 pub(crate) fn awk(invocation: &mut Invocation<'_>) -> Outcome {
     let options = AWK.parse(invocation.args)?;
@@ -30,8 +31,12 @@ pub(crate) fn awk(invocation: &mut Invocation<'_>) -> Outcome {
         match found.name {
             "e" => sources.push(found.text().to_owned()),
             "f" => {
-                let mut reader = input::open(invocation.cwd, invocation.stdin, found.text())
-                    .map_err(|error| Stop::code(FAILED, format!("couldn't open file {}: {}", found.text(), crate::report::reason(&error))))?;
+                let mut reader = input::open(invocation.cwd, invocation.stdin, found.text()).map_err(|error| {
+                    Stop::code(
+                        FAILED,
+                        format!("couldn't open file {}: {}", found.text(), crate::report::reason(&error)),
+                    )
+                })?;
                 sources.push(String::from_utf8_lossy(&input::everything(&mut *reader)?).into_owned());
             }
             _ => {}
@@ -52,7 +57,8 @@ pub(crate) fn awk(invocation: &mut Invocation<'_>) -> Outcome {
     }
     let mut program = parse::parse(&sources.join("\n"))?;
     let names: Vec<usize> = assignments.iter().map(|(name, _)| program.global(name)).collect();
-    let mut machine = interpret::Machine::new(invocation, &program, operands.collect());
+    let operands: Vec<String> = operands.collect();
+    let mut machine = interpret::Machine::new(invocation, &program, &operands);
     for (index, (_, text)) in names.into_iter().zip(assignments) {
         let (text, _) = escape::expand(text.as_bytes(), Octal::Plain);
         machine.assign_text(index, text)?;

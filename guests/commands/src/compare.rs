@@ -31,7 +31,9 @@ pub(crate) fn cmp(invocation: &mut Invocation<'_>) -> Outcome {
         [_, _, extra, ..] => return Err(CMP.wrong("cmp", &format!("extra operand '{extra}'"))),
     };
     let number = |name: &str, or: u64| match options.value(name) {
-        Some(text) => numbers::size(text).ok_or_else(|| Stop::code(TROUBLE, format!("invalid --{name} value '{text}'"))),
+        Some(text) => {
+            numbers::size(text).ok_or_else(|| Stop::code(TROUBLE, format!("invalid --{name} value '{text}'")))
+        }
         None => Ok(or),
     };
     let (limit, skip) = (number("n", u64::MAX)?, number("i", 0)?);
@@ -54,9 +56,12 @@ pub(crate) fn cmp(invocation: &mut Invocation<'_>) -> Outcome {
                 return Ok(1);
             }
             if !options.has("l") {
-                let bytes = if options.has("b") { format!(" is {a:3o} {} {b:3o} {}", char::from(*a), char::from(*b)) } else { String::new() };
+                let bytes = if options.has("b") {
+                    format!(" is {a:3o} {} {b:3o} {}", char::from(*a), char::from(*b))
+                } else {
+                    String::new()
+                };
                 let unit = if options.has("b") { "byte" } else { "char" };
-                let unit = if unit == "char" { "byte" } else { unit };
                 writeln!(invocation.stdout, "{left} {right} differ: {unit} {}, line {line}{bytes}", at + 1)?;
                 return Ok(1);
             }
@@ -73,7 +78,9 @@ pub(crate) fn cmp(invocation: &mut Invocation<'_>) -> Outcome {
         let text = match (length, options.has("l")) {
             (0, _) => format!("EOF on {short} which is empty"),
             (_, true) => format!("EOF on {short} after byte {length}"),
-            _ if one.iter().take(length).next_back() == Some(&b'\n') => format!("EOF on {short} after byte {length}, line {}", line - 1),
+            _ if one.iter().take(length).next_back() == Some(&b'\n') => {
+                format!("EOF on {short} after byte {length}, line {}", line - 1)
+            }
             _ => format!("EOF on {short} after byte {length}, in line {line}"),
         };
         complain(invocation, text);
@@ -105,8 +112,15 @@ pub(crate) fn diff(invocation: &mut Invocation<'_>) -> Outcome {
         Some(text) => Some(text.parse().map_err(|_| Stop::code(TROUBLE, format!("invalid context length '{text}'")))?),
         None => options.has("u").then_some(3),
     };
-    let words: Vec<String> = invocation.args.iter().skip(1).filter(|word| word.starts_with('-') && word.len() > 1).cloned().collect();
-    let mut comparison = Comparison { options: &options, context, command: format!("diff {}", words.join(" ")).trim_end().to_owned(), differs: false, trouble: false };
+    let words: Vec<String> =
+        invocation.args.iter().skip(1).filter(|word| word.starts_with('-') && word.len() > 1).cloned().collect();
+    let mut comparison = Comparison {
+        options: &options,
+        context,
+        command: format!("diff {}", words.join(" ")).trim_end().to_owned(),
+        differs: false,
+        trouble: false,
+    };
     comparison.start(invocation, left, right)?;
     Ok(match (comparison.trouble, comparison.differs) {
         (true, _) => TROUBLE,
@@ -134,7 +148,8 @@ impl Comparison<'_> {
     fn start(&mut self, invocation: &mut Invocation<'_>, left: &str, right: &str) -> Result<(), Stop> {
         let (left_path, right_path) = (invocation.path(left), invocation.path(right));
         let folders = (left != "-" && left_path.is_dir(), right != "-" && right_path.is_dir());
-        let within = |folder: &str, file: &str| format!("{}/{}", folder.trim_end_matches('/'), crate::words::last_part(file));
+        let within =
+            |folder: &str, file: &str| format!("{}/{}", folder.trim_end_matches('/'), crate::words::last_part(file));
         match folders {
             (true, true) => self.folders(invocation, left, right, 0),
             (true, false) => self.files(invocation, &within(left, right), right, false),
@@ -152,16 +167,26 @@ impl Comparison<'_> {
         if depth > MAX_DEPTH {
             return Err(Stop::code(TROUBLE, format!("{left}: nested too deeply")));
         }
-        let excluded: Vec<crate::name::Glob> =
-            self.options.found.iter().filter(|found| found.name == "x").map(|found| crate::name::Glob::new(found.text())).collect();
+        let excluded: Vec<crate::name::Glob> = self
+            .options
+            .found
+            .iter()
+            .filter(|found| found.name == "x")
+            .map(|found| crate::name::Glob::new(found.text()))
+            .collect();
         let list = |name: &str| -> Result<BTreeSet<String>, Stop> {
-            let entries = fs::read_dir(invocation.path(name)).map_err(|error| Stop::code(TROUBLE, format!("{name}: {}", reason(&error))))?;
+            if self.options.has("N") && !invocation.path(name).exists() {
+                return Ok(BTreeSet::new());
+            }
+            let entries = fs::read_dir(invocation.path(name))
+                .map_err(|error| Stop::code(TROUBLE, format!("{name}: {}", reason(&error))))?;
             let names = entries.filter_map(Result::ok).map(|entry| entry.file_name().to_string_lossy().into_owned());
             Ok(names.filter(|name| !excluded.iter().any(|glob| glob.is_match(name))).collect())
         };
         let (lefts, rights) = (list(left)?, list(right)?);
         for name in lefts.union(&rights) {
-            let (one, two) = (format!("{}/{name}", left.trim_end_matches('/')), format!("{}/{name}", right.trim_end_matches('/')));
+            let (one, two) =
+                (format!("{}/{name}", left.trim_end_matches('/')), format!("{}/{name}", right.trim_end_matches('/')));
             let (one_folder, two_folder) = (invocation.path(&one).is_dir(), invocation.path(&two).is_dir());
             match (lefts.contains(name), rights.contains(name)) {
                 (true, true) if one_folder && two_folder => {
@@ -173,11 +198,19 @@ impl Comparison<'_> {
                 }
                 (true, true) if one_folder || two_folder => {
                     let kind = |folder: bool| if folder { "directory" } else { "regular file" };
-                    writeln!(invocation.stdout, "File {one} is a {} while file {two} is a {}", kind(one_folder), kind(two_folder))?;
+                    writeln!(
+                        invocation.stdout,
+                        "File {one} is a {} while file {two} is a {}",
+                        kind(one_folder),
+                        kind(two_folder)
+                    )?;
                     self.differs = true;
                 }
                 (true, true) => self.files(invocation, &one, &two, true)?,
                 _ if self.options.has("N") && !one_folder && !two_folder => self.files(invocation, &one, &two, true)?,
+                _ if self.options.has("N") && self.options.has("r") => {
+                    self.folders(invocation, &one, &two, depth + 1)?
+                }
                 (true, _) => {
                     writeln!(invocation.stdout, "Only in {left}: {name}")?;
                     self.differs = true;
@@ -273,7 +306,8 @@ impl Comparison<'_> {
     }
 
     fn unified(&self, one: &Side, two: &Side, context: usize) -> Vec<u8> {
-        let labels: Vec<&str> = self.options.found.iter().filter(|found| found.name == "L").map(crate::options::Found::text).collect();
+        let labels: Vec<&str> =
+            self.options.found.iter().filter(|found| found.name == "L").map(crate::options::Found::text).collect();
         let head = |index: usize, side: &Side| match labels.get(index) {
             Some(label) => (*label).to_owned(),
             None => format!("{}\t{}", side.name, side.changed),

@@ -8,7 +8,8 @@ use crate::clock;
 use crate::options::Spec;
 use crate::report::{Outcome, Stop, complain, reason};
 
-const DATE: Spec = Spec::new("d/date= u/utc/universal r/reference= R/rfc-email I/iso-8601? rfc-3339= s/set= f/file= debug");
+const DATE: Spec =
+    Spec::new("d/date= u/utc/universal r/reference= R/rfc-email I/iso-8601? rfc-3339= s/set= f/file= debug");
 
 pub(crate) fn date(invocation: &mut Invocation<'_>) -> Outcome {
     let options = DATE.parse(invocation.args)?;
@@ -53,16 +54,16 @@ pub(crate) fn date(invocation: &mut Invocation<'_>) -> Outcome {
     } else if let Some(text) = options.value("d") {
         times.push(parse(text, now).ok_or_else(|| Stop::failed(format!("invalid date '{text}'")))?);
     } else if let Some(name) = options.value("f") {
-        let mut reader = crate::input::open(invocation.cwd, invocation.stdin, name).map_err(|error| Stop::at(name, &error))?;
+        let mut reader =
+            crate::input::open(invocation.cwd, invocation.stdin, name).map_err(|error| Stop::at(name, &error))?;
         let text = crate::input::everything(&mut *reader)?;
         drop(reader);
         for line in String::from_utf8_lossy(&text).lines() {
-            match parse(line, now) {
-                Some(time) => times.push(time),
-                None => {
-                    complain(invocation, format_args!("invalid date '{line}'"));
-                    code = 1;
-                }
+            if let Some(time) = parse(line, now) {
+                times.push(time)
+            } else {
+                complain(invocation, format_args!("invalid date '{line}'"));
+                code = 1;
             }
         }
     } else {
@@ -97,7 +98,7 @@ pub(crate) fn format(shape: &str, time: Timestamp) -> String {
         };
         match directive(letter, time, &flags, &width) {
             Some(text) => shown.push_str(&flagged(&text, &flags, &width)),
-            None => shown.push_str(&format!("%{flags}{width}{letter}")),
+            None => shown.extend(["%", &flags, &width, letter.encode_utf8(&mut [0; 4])]),
         }
     }
     shown
@@ -126,7 +127,18 @@ fn flagged(text: &str, flags: &str, width: &str) -> String {
 fn directive(letter: char, time: Timestamp, flags: &str, width: &str) -> Option<String> {
     const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
     const MONTHS: [&str; 12] = [
-        "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
     ];
     let civil = TimeZone::UTC.to_datetime(time);
     let weekday = usize::try_from(civil.weekday().to_sunday_zero_offset()).ok()?;
@@ -209,7 +221,7 @@ fn stamp(civil: DateTime) -> Option<Timestamp> {
 }
 
 /// Reads a date as GNU does, as far as scripts go: `@seconds`, ISO dates and times with an offset, names of months and
-/// days, `now`, `today`, `yesterday`, `tomorrow`, `noon`, `midnight`, and `3 days ago`, `+2 weeks`, `next month`.
+/// days, `now`, `today`, `yesterday`, `tomorrow`, and `3 days ago`, `+2 weeks`, `next month`.
 pub(crate) fn parse(text: &str, now: Timestamp) -> Option<Timestamp> {
     let text = text.trim();
     if let Some(seconds) = text.strip_prefix('@') {
@@ -217,7 +229,14 @@ pub(crate) fn parse(text: &str, now: Timestamp) -> Option<Timestamp> {
         let nanoseconds: i32 = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
         return Timestamp::new(whole.parse().ok()?, nanoseconds).ok();
     }
-    let mut reading = Reading { civil: TimeZone::UTC.to_datetime(now), span: Vec::new(), offset: 0, has_time: false, has_date: false, weekday: None };
+    let mut reading = Reading {
+        civil: TimeZone::UTC.to_datetime(now),
+        span: Vec::new(),
+        offset: 0,
+        has_time: false,
+        has_date: false,
+        weekday: None,
+    };
     let words = words(text);
     let mut at = 0;
     while at < words.len() {
@@ -258,15 +277,9 @@ impl Reading {
         let word = words[0].as_str();
         let next = words.get(1).map(String::as_str);
         match word {
-            "now" | "at" | "of" | "and" => return Some(1),
-            "today" => {
-                return Some(1);
-            }
-            "utc" | "gmt" | "z" => return Some(1),
+            "now" | "at" | "of" | "and" | "today" | "utc" | "gmt" | "z" => return Some(1),
             "yesterday" => self.span.push((-1).days()),
             "tomorrow" => self.span.push(1.days()),
-            "midnight" => self.time(0, 0, 0, 0)?,
-            "noon" => self.time(12, 0, 0, 0)?,
             "next" | "last" | "this" => return self.relative(word, next?).map(|()| 2),
             "ago" => {
                 let last = self.span.pop()?;
@@ -294,6 +307,10 @@ impl Reading {
             return Some(2);
         }
         let digits = word.trim_start_matches(['+', '-']);
+        if digits.len() == 4 && digits.len() < word.len() && self.has_time {
+            self.offset = offset(word)?;
+            return Some(1);
+        }
         let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
         let number: i64 = digits[..end].parse().ok()?;
         let number = if word.starts_with('-') { -number } else { number };
@@ -364,7 +381,11 @@ impl Reading {
         let [first, second, third] = parts.as_slice() else { return None };
         if separator == '/' && first.len() <= 2 {
             let year: i16 = third.parse().ok()?;
-            return self.set_date(if year < 69 { year + 2000 } else { year }, first.parse().ok()?, second.parse().ok()?);
+            return self.set_date(
+                if year < 69 { year + 2000 } else { year },
+                first.parse().ok()?,
+                second.parse().ok()?,
+            );
         }
         if let Some(month) = month(second) {
             return self.set_date(third.parse().ok()?, month, first.parse().ok()?);
@@ -410,10 +431,19 @@ impl Reading {
             self.civil = self.civil.checked_add(days.days()).ok()?;
         }
         for span in self.span {
-            self.civil = self.civil.checked_add(span).ok()?;
+            self.civil = moved(self.civil, span)?;
         }
         stamp(self.civil)?.checked_sub(self.offset.seconds()).ok()
     }
+}
+
+/// Returns a time so much later. A day that a month does not have is one of the next month, as in C's `mktime`.
+fn moved(civil: DateTime, span: Span) -> Option<DateTime> {
+    if span.get_years() == 0 && span.get_months() == 0 {
+        return civil.checked_add(span).ok();
+    }
+    let first = Date::new(civil.year(), civil.month(), 1).ok()?.to_datetime(civil.time());
+    first.checked_add(span).ok()?.checked_add((i64::from(civil.day()) - 1).days()).ok()
 }
 
 /// Returns the seconds of an offset such as `z`, `+02:00` or `-0530`.
@@ -457,7 +487,18 @@ fn weekday(word: &str) -> Option<i8> {
 
 fn month(word: &str) -> Option<i8> {
     const NAMES: [&str; 12] = [
-        "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december",
+        "january",
+        "february",
+        "march",
+        "april",
+        "may",
+        "june",
+        "july",
+        "august",
+        "september",
+        "october",
+        "november",
+        "december",
     ];
     let at = NAMES.iter().position(|name| word.len() >= 3 && name.starts_with(word))?;
     i8::try_from(at + 1).ok()

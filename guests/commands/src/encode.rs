@@ -4,7 +4,7 @@ mod dump;
 
 use std::io::{BufRead, Write};
 
-use data_encoding::{BASE32, BASE64, Encoding};
+use data_encoding::{BASE32, BASE64, DecodeKind, Encoding};
 
 use crate::Invocation;
 use crate::input;
@@ -31,7 +31,8 @@ pub(crate) fn base(invocation: &mut Invocation<'_>) -> Outcome {
         None => 76,
     };
     let operand = options.inputs()[0];
-    let mut reader = input::open(invocation.cwd, invocation.stdin, operand).map_err(|error| Stop::at(operand, &error))?;
+    let mut reader =
+        input::open(invocation.cwd, invocation.stdin, operand).map_err(|error| Stop::at(operand, &error))?;
     if options.has("d") {
         let ignored = |byte: &u8| options.has("i") && !alphabet(*byte);
         return decode(&mut *reader, invocation.stdout, encoding, &ignored);
@@ -73,7 +74,12 @@ fn encode(reader: &mut dyn BufRead, writer: &mut dyn Write, encoding: &Encoding,
     Ok(0)
 }
 
-fn decode(reader: &mut dyn BufRead, writer: &mut dyn Write, encoding: &Encoding, ignored: &dyn Fn(&u8) -> bool) -> Outcome {
+fn decode(
+    reader: &mut dyn BufRead,
+    writer: &mut dyn Write,
+    encoding: &Encoding,
+    ignored: &dyn Fn(&u8) -> bool,
+) -> Outcome {
     let mut held = Vec::new();
     loop {
         let mut part = Vec::with_capacity(GROUP);
@@ -86,10 +92,8 @@ fn decode(reader: &mut dyn BufRead, writer: &mut dyn Write, encoding: &Encoding,
             Ok(bytes) => writer.write_all(&bytes)?,
             Err(error) => {
                 // What is before the mistake is still written.
-                let good = error.position / 8 * 8;
-                if let Ok(bytes) = encoding.decode(&held[..good]) {
-                    writer.write_all(&bytes)?;
-                }
+                let position = if error.kind == DecodeKind::Length { held.len() } else { error.position };
+                writer.write_all(&decodable(encoding, &held[..position]))?;
                 return Err(Stop::failed("invalid input"));
             }
         }
@@ -98,6 +102,19 @@ fn decode(reader: &mut dyn BufRead, writer: &mut dyn Write, encoding: &Encoding,
             return Ok(0);
         }
     }
+}
+
+/// Returns what can be read of text that breaks off: whole groups, and the whole bytes of a broken one.
+fn decodable(encoding: &Encoding, text: &[u8]) -> Vec<u8> {
+    let (group, bits) = if encoding.bit_width() == 6 { (4, 6) } else { (8, 5) };
+    let whole = text.len() / group * group;
+    let mut bytes = encoding.decode(&text[..whole]).unwrap_or_default();
+    let rest = &text[whole..];
+    let mut filled = rest.to_vec();
+    filled.resize(group, b'A');
+    let last = encoding.decode(&filled).unwrap_or_default();
+    bytes.extend(last.iter().take(rest.len() * bits / 8));
+    bytes
 }
 
 const STRINGS: Spec = Spec::new("a/all n/bytes= t/radix= f/print-file-name o 1 2 3 4 5 6 7 8 9");

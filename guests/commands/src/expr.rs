@@ -66,7 +66,7 @@ impl<'p> Parser<'p> {
         while self.operator(&["&"]).is_some() {
             let right = self.comparison()?;
             if is_null(&left) || is_null(&right) {
-                left = "0".to_owned();
+                "0".clone_into(&mut left);
             }
         }
         Ok(left)
@@ -153,7 +153,9 @@ impl<'p> Parser<'p> {
             }
             "substr" if self.words.len() > self.at + 2 => {
                 let (text, from, length) = (self.primary()?, self.primary()?, self.primary()?);
-                let (Ok(from), Ok(length)) = (from.parse::<usize>(), length.parse::<usize>()) else { return Ok(String::new()) };
+                let (Ok(from), Ok(length)) = (from.parse::<usize>(), length.parse::<usize>()) else {
+                    return Ok(String::new());
+                };
                 let start = from.checked_sub(1);
                 Ok(start.map(|start| text.chars().skip(start).take(length).collect()).unwrap_or_default())
             }

@@ -134,8 +134,8 @@ pub(crate) fn is_executable(path: &Path) -> bool {
 pub(crate) fn is_executable(path: &Path) -> bool {
     use std::io::Read;
     let mut start = [0; 2];
-    let is_script = || std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == *b"#!";
-    path.is_dir() || is_script()
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    path.is_dir() || read.is_ok() && start == *b"#!"
 }
 
 /// Sets the permission bits, where there are any.

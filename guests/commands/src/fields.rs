@@ -43,7 +43,11 @@ pub(crate) fn cut(invocation: &mut Invocation<'_>) -> Outcome {
     let lists: Vec<_> = options.found.iter().filter(|found| matches!(found.name, "b" | "c" | "f")).collect();
     let [list] = lists.as_slice() else {
         let many = !lists.is_empty();
-        let text = if many { "only one list may be specified" } else { "you must specify a list of bytes, characters, or fields" };
+        let text = if many {
+            "only one list may be specified"
+        } else {
+            "you must specify a list of bytes, characters, or fields"
+        };
         return Err(wrong(text));
     };
     let by_fields = list.name == "f";
@@ -129,7 +133,9 @@ pub(crate) fn paste(invocation: &mut Invocation<'_>) -> Outcome {
     let delimiters = delimiters(options.value("d").unwrap_or("\t"));
     let end = if options.has("z") { 0 } else { b'\n' };
     if options.has("s") {
-        return input::each(invocation, &options.inputs(), |_, reader, writer| serial(reader, writer, &delimiters, end));
+        return input::each(invocation, &options.inputs(), |_, reader, writer| {
+            serial(reader, writer, &delimiters, end)
+        });
     }
     let mut readers = Vec::new();
     let mut from_stdin = Vec::new();
@@ -210,11 +216,7 @@ struct Pair<'a> {
     right: Box<dyn BufRead + 'a>,
 }
 
-fn pair<'a>(
-    cwd: &std::path::Path,
-    stdin: &'a mut dyn BufRead,
-    names: (&str, &str),
-) -> Result<Pair<'a>, Stop> {
+fn pair<'a>(cwd: &std::path::Path, stdin: &'a mut dyn BufRead, names: (&str, &str)) -> Result<Pair<'a>, Stop> {
     let open_file = |name: &str| -> Result<Box<dyn BufRead>, Stop> {
         if name == "/dev/null" {
             return Ok(Box::new(std::io::empty()));
@@ -287,9 +289,8 @@ fn two_operands(spec: &Spec, name: &str, options: &Options<'_>) -> Stop {
     }
 }
 
-const JOIN: Spec = Spec::new(
-    "1= 2= j= t= a= v= e= o= i/ignore-case check-order nocheck-order header z/zero-terminated",
-);
+const JOIN: Spec =
+    Spec::new("1= 2= j= t= a= v= e= o= i/ignore-case check-order nocheck-order header z/zero-terminated");
 
 pub(crate) fn join(invocation: &mut Invocation<'_>) -> Outcome {
     let options = JOIN.parse(invocation.args)?;
@@ -328,7 +329,9 @@ impl Joining {
         }
         Ok(Self {
             fields: [field("1")?, field("2")?],
-            separator: options.value("t").map(|text| if text == "\\0" { 0 } else { *text.as_bytes().first().unwrap_or(&b'\n') }),
+            separator: options
+                .value("t")
+                .map(|text| if text == "\\0" { 0 } else { *text.as_bytes().first().unwrap_or(&b'\n') }),
             unpaired,
             paired: !options.has("v"),
             empty: options.value("e").unwrap_or_default().as_bytes().to_vec(),
@@ -349,12 +352,11 @@ impl Joining {
     }
 
     fn split(&self, line: &[u8]) -> Row {
-        match self.separator {
-            Some(separator) => line.split(|byte| *byte == separator).map(<[u8]>::to_vec).collect(),
-            None => {
-                let parts = line.split(|byte| matches!(byte, b' ' | b'\t'));
-                parts.filter(|part| !part.is_empty()).map(<[u8]>::to_vec).collect()
-            }
+        if let Some(separator) = self.separator {
+            line.split(|byte| *byte == separator).map(<[u8]>::to_vec).collect()
+        } else {
+            let parts = line.split(|byte| matches!(byte, b' ' | b'\t'));
+            parts.filter(|part| !part.is_empty()).map(<[u8]>::to_vec).collect()
         }
     }
 
@@ -367,17 +369,11 @@ impl Joining {
     }
 
     fn order(&self, left: &[u8], right: &[u8]) -> Ordering {
-        if self.ignore_case {
-            left.to_ascii_lowercase().cmp(&right.to_ascii_lowercase())
-        } else {
-            left.cmp(right)
-        }
+        if self.ignore_case { left.to_ascii_lowercase().cmp(&right.to_ascii_lowercase()) } else { left.cmp(right) }
     }
 
     fn all(&self, pair: &mut Pair<'_>, writer: &mut dyn Write, header: bool) -> Result<(), Stop> {
-        if header
-            && let (Some(left), Some(right)) = (self.row(&mut *pair.left)?, self.row(&mut *pair.right)?)
-        {
+        if header && let (Some(left), Some(right)) = (self.row(&mut *pair.left)?, self.row(&mut *pair.right)?) {
             self.write(Some(&left), Some(&right), writer)?;
         }
         let mut lefts = self.row(&mut *pair.left)?;
@@ -428,12 +424,21 @@ impl Joining {
     }
 
     /// Returns the rows that share the first one's key, and the one after them.
-    fn group(&self, side: usize, first: Option<Row>, reader: &mut dyn BufRead) -> Result<(Vec<Row>, Option<Row>), Stop> {
+    fn group(
+        &self,
+        side: usize,
+        first: Option<Row>,
+        reader: &mut dyn BufRead,
+    ) -> Result<(Vec<Row>, Option<Row>), Stop> {
         let mut rows: Vec<Row> = first.into_iter().collect();
         loop {
             let row = self.row(reader)?;
             match row {
-                Some(row) if rows.first().is_some_and(|first| self.order(self.key(first, side), self.key(&row, side)).is_eq()) => {
+                Some(row)
+                    if rows
+                        .first()
+                        .is_some_and(|first| self.order(self.key(first, side), self.key(&row, side)).is_eq()) =>
+                {
                     rows.push(row);
                 }
                 other => return Ok((rows, other)),
@@ -456,10 +461,13 @@ impl Joining {
             fields.push(key);
             for (side, row) in sides.iter().enumerate() {
                 let others = row.iter().flat_map(|row| row.iter()).enumerate();
-                fields.extend(others.filter(|(index, _)| index + 1 != self.fields[side]).map(|(_, field)| field.as_slice()));
+                fields.extend(
+                    others.filter(|(index, _)| index + 1 != self.fields[side]).map(|(_, field)| field.as_slice()),
+                );
             }
         }
-        let fields: Vec<&[u8]> = fields.into_iter().map(|field| if field.is_empty() { &self.empty } else { field }).collect();
+        let fields: Vec<&[u8]> =
+            fields.into_iter().map(|field| if field.is_empty() { &self.empty } else { field }).collect();
         let mut line = fields.join(&self.separator.unwrap_or(b' '));
         line.push(b'\n');
         writer.write_all(&line)?;

@@ -22,7 +22,13 @@ const MAX_WORDS: usize = 4_096;
 
 pub(crate) fn find(invocation: &mut Invocation<'_>) -> Outcome {
     let request = parse::parse(invocation)?;
-    let mut walk = Walk { request: &request, now: SystemTime::now(), failed: false, quit: false, pending: RefCell::new(vec![Vec::new(); request.batches]) };
+    let mut walk = Walk {
+        request: &request,
+        now: SystemTime::now(),
+        failed: false,
+        quit: false,
+        pending: RefCell::new(vec![Vec::new(); request.batches]),
+    };
     for start in &request.starts {
         if walk.quit {
             break;
@@ -77,7 +83,13 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn children(&mut self, invocation: &mut Invocation<'_>, path: &Path, shown: &str, depth: usize) -> Result<(), Stop> {
+    fn children(
+        &mut self,
+        invocation: &mut Invocation<'_>,
+        path: &Path,
+        shown: &str,
+        depth: usize,
+    ) -> Result<(), Stop> {
         let entries = fs::read_dir(path).and_then(Iterator::collect::<io::Result<Vec<_>>>);
         let mut entries = match entries {
             Ok(entries) => entries,
@@ -109,7 +121,12 @@ impl Walk<'_> {
         self.holds(invocation, visit, &request.expression).map(drop)
     }
 
-    fn holds(&mut self, invocation: &mut Invocation<'_>, visit: &mut Visit<'_>, expression: &Expression) -> Result<bool, Stop> {
+    fn holds(
+        &mut self,
+        invocation: &mut Invocation<'_>,
+        visit: &mut Visit<'_>,
+        expression: &Expression,
+    ) -> Result<bool, Stop> {
         Ok(match expression {
             Expression::And(parts) => {
                 for part in parts {
@@ -141,7 +158,8 @@ impl Walk<'_> {
     }
 
     fn test(&self, visit: &Visit<'_>, test: &Test) -> bool {
-        let name = if visit.shown.trim_end_matches('/').is_empty() { "/" } else { crate::words::last_part(visit.shown) };
+        let name =
+            if visit.shown.trim_end_matches('/').is_empty() { "/" } else { crate::words::last_part(visit.shown) };
         match test {
             Test::Constant(answer) => *answer,
             Test::Name(glob) => glob.is_match(name),
@@ -169,7 +187,9 @@ impl Walk<'_> {
                 '/' => *mode == 0 || visit.facts.mode & mode != 0,
                 _ => visit.facts.mode == *mode,
             },
-            Test::LinkName(glob) => fs::read_link(visit.path).is_ok_and(|target| glob.is_match(&target.to_string_lossy())),
+            Test::LinkName(glob) => {
+                fs::read_link(visit.path).is_ok_and(|target| glob.is_match(&target.to_string_lossy()))
+            }
         }
     }
 
@@ -218,7 +238,8 @@ impl Walk<'_> {
         if matches!(visit.shown, "." | "./") {
             return true;
         }
-        let removed = if visit.facts.kind == Kind::Folder { fs::remove_dir(visit.path) } else { fs::remove_file(visit.path) };
+        let removed =
+            if visit.facts.kind == Kind::Folder { fs::remove_dir(visit.path) } else { fs::remove_file(visit.path) };
         if let Err(error) = &removed {
             complain(invocation, format_args!("cannot delete '{}': {}", visit.shown, reason(error)));
             self.failed = true;
@@ -290,7 +311,16 @@ fn directive(visit: &Visit<'_>, kind: u8, time: Option<u8>) -> String {
             Some((folder, _)) => folder.to_owned(),
             None => ".".to_owned(),
         },
-        b'P' => visit.shown.split('/').rev().take(visit.depth).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("/"),
+        b'P' => visit
+            .shown
+            .split('/')
+            .rev()
+            .take(visit.depth)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .rev()
+            .collect::<Vec<_>>()
+            .join("/"),
         b's' => facts.size.to_string(),
         b'd' => visit.depth.to_string(),
         b'm' => format!("{:o}", facts.mode),

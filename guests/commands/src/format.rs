@@ -1,11 +1,6 @@
 //! Conversions of C's `printf`, for `printf`, `awk`, `seq` and `stat`.
 
-#![expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::cast_precision_loss,
-    reason = "C's conversions are defined by their casts"
-)]
+#![expect(clippy::cast_possible_truncation, reason = "C's conversions are defined by their casts")]
 
 /// Wider or more precise than this is a mistake, or an attack on memory.
 const MAX_WIDTH: usize = 1 << 20;
@@ -37,6 +32,15 @@ pub(crate) enum Count {
 impl Conversion {
     /// Reads what follows a `%`, and returns it with the number of bytes that it has. None where it has no letter.
     pub(crate) fn parse(text: &[u8]) -> Option<(Self, usize)> {
+        Self::read(text, b"hlLqjzt")
+    }
+
+    /// The same where letters that C skips, such as `h`, mean something.
+    pub(crate) fn parse_plain(text: &[u8]) -> Option<(Self, usize)> {
+        Self::read(text, b"")
+    }
+
+    fn read(text: &[u8], skipped: &[u8]) -> Option<(Self, usize)> {
         let mut conversion = Self::default();
         let mut at = 0;
         while text.get(at).is_some_and(|byte| conversion.take_flag(*byte)) {
@@ -47,7 +51,7 @@ impl Conversion {
             at += 1;
             conversion.precision = Some(count(text, &mut at).unwrap_or(Count::Is(0)));
         }
-        while text.get(at).is_some_and(|byte| b"hlLqjzt".contains(byte)) {
+        while text.get(at).is_some_and(|byte| skipped.contains(byte)) {
             at += 1;
         }
         conversion.kind = *text.get(at)?;
@@ -209,12 +213,10 @@ fn exponential(number: f64, precision: usize, alternate: bool) -> String {
 fn general(number: f64, precision: usize, alternate: bool) -> String {
     let rounded = format!("{number:.*e}", precision - 1);
     let exponent: i64 = rounded.split_once('e').and_then(|(_, exponent)| exponent.parse().ok()).unwrap_or(0);
-    let scientific = exponent < -4 || exponent >= precision as i64;
-    let text = if scientific {
-        exponential(number, precision - 1, alternate)
-    } else {
-        format!("{number:.*}", usize::try_from(precision as i64 - 1 - exponent).unwrap_or(0))
-    };
+    let scientific = exponent < -4 || usize::try_from(exponent).is_ok_and(|exponent| exponent >= precision);
+    let least = i64::try_from(precision).expect("precisions are small") - 1;
+    let decimals = usize::try_from(least - exponent).unwrap_or(0);
+    let text = if scientific { exponential(number, precision - 1, alternate) } else { format!("{number:.decimals$}") };
     if alternate { text } else { without_trailing_zeros(&text) }
 }
 
@@ -232,10 +234,10 @@ fn hexadecimal(number: f64, precision: Option<usize>) -> String {
         return "0x0p+0".to_owned();
     }
     let bits = number.to_bits();
-    let exponent = ((bits >> FRACTION_BITS) & 0x7FF) as i64 - 1023;
+    let exponent = ((bits >> FRACTION_BITS) & 0x7FF).cast_signed() - 1023;
     let digits = format!("{:013x}", bits & ((1 << FRACTION_BITS) - 1));
     let digits = match precision {
-        Some(precision) => format!("{:0<precision$.precision$}", digits),
+        Some(precision) => format!("{digits:0<precision$.precision$}"),
         None => digits.trim_end_matches('0').to_owned(),
     };
     let point = if digits.is_empty() { "" } else { "." };

@@ -69,6 +69,7 @@ impl Search<'_> {
     }
 
     fn fail_folder(&mut self, invocation: &mut Invocation<'_>, operand: &str) {
+        self.failed = true;
         if !self.request.no_messages {
             complain(invocation, format_args!("{operand}: Is a directory"));
         }
@@ -129,8 +130,11 @@ impl Search<'_> {
         };
         let mut file = FileSearch::new(self.request, name);
         let done = file.run(&mut *reader, invocation.stdout);
-        drop(reader);
+        let is_binary = file.binary && file.selected > 0 && self.request.shown == Shown::Lines && !self.request.quiet;
         self.matched |= file.selected > 0;
+        if is_binary {
+            say(invocation.stderr, invocation.args, format_args!("{name}: binary file matches"));
+        }
         match done {
             Err(Stop::Read(error)) => {
                 self.fail(invocation.stderr, invocation.args, operand, &error);
@@ -200,7 +204,8 @@ impl<'r> FileSearch<'r> {
 
     fn is_done(&self) -> bool {
         let request = self.request;
-        let enough = self.selected > 0 && (request.quiet || matches!(request.shown, Shown::Matching | Shown::NotMatching));
+        let enough =
+            self.selected > 0 && (request.quiet || matches!(request.shown, Shown::Matching | Shown::NotMatching));
         let binary = self.binary && self.selected > 0 && request.shown == Shown::Lines;
         enough || binary || self.selected >= request.most && self.owed == 0
     }
@@ -306,9 +311,6 @@ impl<'r> FileSearch<'r> {
                 writeln!(writer, "{}{mark}{}", self.name, self.selected)?;
             }
             Shown::Count => writeln!(writer, "{}", self.selected)?,
-            Shown::Lines if self.binary && self.selected > 0 => {
-                writeln!(writer, "Binary file {} matches", self.name)?;
-            }
             _ => {}
         }
         Ok(())
@@ -340,7 +342,8 @@ impl Patterns {
                 return Some((from, to));
             }
             // A shorter match at the same place may still be a word.
-            let word = (from..=to).rev().find(|end| is_word(line, from, *end) && self.is_exact(pattern, line, from, *end));
+            let word =
+                (from..=to).rev().find(|end| is_word(line, from, *end) && self.is_exact(pattern, line, from, *end));
             if let Some(end) = word {
                 return Some((from, end));
             }

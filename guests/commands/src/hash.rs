@@ -18,7 +18,14 @@ pub(crate) fn sum(invocation: &mut Invocation<'_>) -> Outcome {
     let sum_of = algorithm(&name);
     if options.has("c") {
         let quiet = options.has("quiet") || options.has("status");
-        return check(invocation, &options.inputs(), sum_of, quiet, options.has("status"), options.has("ignore-missing"));
+        return check(
+            invocation,
+            &options.inputs(),
+            sum_of,
+            quiet,
+            options.has("status"),
+            options.has("ignore-missing"),
+        );
     }
     let (end, tag) = (if options.has("z") { '\0' } else { '\n' }, options.has("tag"));
     input::each(invocation, &options.inputs(), |operand, reader, writer| {
@@ -98,7 +105,9 @@ fn check(
                 malformed += 1;
                 continue;
             };
-            let found = input::open(invocation.cwd, &mut std::io::empty(), name).map_err(Stop::Read).and_then(|mut reader| sum_of(&mut *reader));
+            let found = input::open(invocation.cwd, &mut std::io::empty(), name)
+                .map_err(Stop::Read)
+                .and_then(|mut reader| sum_of(&mut *reader));
             match found {
                 Ok(found) if found == expected => {
                     good += 1;

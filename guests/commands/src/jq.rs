@@ -56,19 +56,31 @@ pub(crate) fn jq(invocation: &mut Invocation<'_>) -> Outcome {
     let options = JQ.parse(&args)?;
     let mut operands = options.operands.clone();
     let program = match options.value("f") {
-        Some(name) => std::fs::read_to_string(invocation.path(name)).map_err(|error| Stop::code(USAGE, format!("error: Could not open {name}: {}", reason(&error))))?,
-        None if operands.is_empty() => return Err(Stop::code(USAGE, "Usage:\tjq [OPTIONS] FILTER [FILES...]\n\tjq [OPTIONS] -n FILTER")),
+        Some(name) => std::fs::read_to_string(invocation.path(name))
+            .map_err(|error| Stop::code(USAGE, format!("error: Could not open {name}: {}", reason(&error))))?,
+        None if operands.is_empty() => ".".to_owned(),
         None => operands.remove(0).to_owned(),
     };
     let operands = if positional { Vec::new() } else { operands };
     let (inputs, mut code) = read_inputs(invocation, &options, &operands)?;
     let arena = Arena::default();
-    let defs = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs());
-    let unreadable = || Stop::code(UNREADABLE, "error: syntax error or unknown name in the program\njq: 1 compile error");
-    let modules = Loader::new(defs).load(&arena, File { code: program.as_str(), path: () }).map_err(|_| unreadable())?;
-    let funs = jaq_core::funs().chain(jaq_std::funs()).chain(jaq_std::input::funs().into_vec().into_iter().map(jaq_core::native::run)).chain(jaq_json::funs());
+    let own = jaq_core::load::parse(include_str!("jq/prelude.jq"), |parser| parser.defs())
+        .expect("the definitions are tested");
+    let defs = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs()).chain(own);
+    let unreadable =
+        || Stop::code(UNREADABLE, "error: syntax error or unknown name in the program\njq: 1 compile error");
+    let modules =
+        Loader::new(defs).load(&arena, File { code: program.as_str(), path: () }).map_err(|_| unreadable())?;
+    let funs = jaq_core::funs()
+        .chain(jaq_std::funs())
+        .chain(jaq_std::input::funs().into_vec().into_iter().map(jaq_core::native::run))
+        .chain(jaq_json::funs());
     let names: Vec<&str> = variables.0.iter().map(|(name, _)| name.as_str()).collect();
-    let filter = Compiler::<_, Kind>::default().with_funs(funs).with_global_vars(names).compile(modules).map_err(|_| unreadable())?;
+    let filter = Compiler::<_, Kind>::default()
+        .with_funs(funs)
+        .with_global_vars(names)
+        .compile(modules)
+        .map_err(|_| unreadable())?;
     let inputs = RcIter::new(inputs.into_iter().map(Ok));
     let data = Data { lut: &filter.lut, inputs: &inputs };
     let shape = Shape::new(&options)?;
@@ -128,17 +140,18 @@ impl Variables {
                 "--args" | "--jsonargs" => positional = Some(word == "--jsonargs"),
                 _ => {
                     let is_operand = !word.starts_with('-') || word == "-";
-                    match positional.filter(|_| is_operand && has_program) {
-                        Some(json) => positions.push(if json { json_value("--jsonargs", word)? } else { Val::from(word.clone()) }),
-                        None => {
-                            has_program |= is_operand && !rest.is_empty();
-                            rest.push(word.clone());
-                        }
+                    if let Some(json) = positional.filter(|_| is_operand && has_program) {
+                        positions.push(if json { json_value("--jsonargs", word)? } else { Val::from(word.clone()) })
+                    } else {
+                        has_program |= is_operand && !rest.is_empty();
+                        rest.push(word.clone());
                     }
                 }
             }
         }
-        let object = |pairs: Vec<(String, Val)>| Val::obj(pairs.into_iter().map(|(name, value)| (Val::from(name), value)).collect());
+        let object = |pairs: Vec<(String, Val)>| {
+            Val::obj(pairs.into_iter().map(|(name, value)| (Val::from(name), value)).collect())
+        };
         let env = invocation.env.iter().map(|(name, value)| (name.clone(), Val::from(value.clone()))).collect();
         variables.push(("$ENV".to_owned(), object(env)));
         let list: Val = positions.into_iter().collect();
@@ -150,14 +163,18 @@ impl Variables {
 
 fn value_of(invocation: &Invocation<'_>, option: &str, name: &str, text: &str) -> Result<Val, Stop> {
     let file = || {
-        let failed = |error| Stop::code(USAGE, format!("Bad JSON in {option} {name} {text}: Could not open {text}: {}", reason(&error)));
+        let failed = |error| {
+            Stop::code(USAGE, format!("Bad JSON in {option} {name} {text}: Could not open {text}: {}", reason(&error)))
+        };
         std::fs::read(invocation.path(text)).map_err(failed)
     };
     match option {
         "--argjson" => json_value(option, text),
         "--slurpfile" => {
             let values = read::parse_many(&file()?).collect::<Result<Vec<Val>, _>>();
-            values.map(|values| values.into_iter().collect()).map_err(|_| Stop::code(USAGE, format!("Bad JSON in {option} {name} {text}")))
+            values
+                .map(|values| values.into_iter().collect())
+                .map_err(|_| Stop::code(USAGE, format!("Bad JSON in {option} {name} {text}")))
         }
         "--rawfile" => Ok(Val::utf8_str(file()?)),
         _ => Ok(Val::from(text.to_owned())),
@@ -169,7 +186,11 @@ fn json_value(option: &str, text: &str) -> Result<Val, Stop> {
 }
 
 /// Reads the values of all inputs.
-fn read_inputs(invocation: &mut Invocation<'_>, options: &Options<'_>, operands: &[&str]) -> Result<(Vec<Val>, i32), Stop> {
+fn read_inputs(
+    invocation: &mut Invocation<'_>,
+    options: &Options<'_>,
+    operands: &[&str],
+) -> Result<(Vec<Val>, i32), Stop> {
     let mut values = Vec::new();
     let mut text = Vec::new();
     let mut code = 0;
@@ -179,7 +200,11 @@ fn read_inputs(invocation: &mut Invocation<'_>, options: &Options<'_>, operands:
         match input::open(invocation.cwd, invocation.stdin, operand) {
             Ok(mut reader) => text.extend(input::everything(&mut *reader)?),
             Err(error) => {
-                crate::report::say(invocation.stderr, invocation.args, format_args!("error: Could not open {operand}: {}", reason(&error)));
+                crate::report::say(
+                    invocation.stderr,
+                    invocation.args,
+                    format_args!("error: Could not open {operand}: {}", reason(&error)),
+                );
                 code = USAGE;
             }
         }
@@ -218,7 +243,11 @@ struct Shape {
 impl Shape {
     fn new(options: &Options<'_>) -> Result<Self, Stop> {
         let spaces = match options.value("indent") {
-            Some(text) => text.parse().ok().filter(|count| *count <= 7).ok_or_else(|| Stop::code(USAGE, "Cannot indent more than 7 characters"))?,
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|count| *count <= 7)
+                .ok_or_else(|| Stop::code(USAGE, "Cannot indent more than 7 characters"))?,
             None => 2,
         };
         let indent = match (options.has("c"), options.has("tab"), spaces) {
@@ -227,7 +256,13 @@ impl Shape {
             (_, _, spaces) => Some(" ".repeat(spaces)),
         };
         let compact = indent.is_none();
-        let end = if options.has("j") { "" } else if options.has("raw-output0") { "\0" } else { "\n" };
+        let end = if options.has("j") {
+            ""
+        } else if options.has("raw-output0") {
+            "\0"
+        } else {
+            "\n"
+        };
         let raw = options.has("r") || options.has("j") || options.has("raw-output0");
         let style = Pp { indent, sort_keys: options.has("S"), sep_space: !compact, ..Pp::default() };
         Ok(Self { raw, end, ascii: options.has("a"), style })

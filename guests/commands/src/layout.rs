@@ -23,7 +23,10 @@ fn width(options: &Options<'_>, name: &str, usual: usize) -> Result<usize, Stop>
 
 /// Rewrites `-20` to `-w20`, as the old spelling of fold and fmt has it.
 fn with_modern_width(args: &[String]) -> Vec<String> {
-    let is_old = |word: &String| word.strip_prefix('-').is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()));
+    let is_old = |word: &String| {
+        word.strip_prefix('-')
+            .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
+    };
     args.iter().map(|word| if is_old(word) { format!("-w{}", &word[1..]) } else { word.clone() }).collect()
 }
 
@@ -80,7 +83,8 @@ fn advanced(column: usize, byte: u8, bytes: bool) -> usize {
     }
 }
 
-const FMT: Spec = Spec::new("w/width= g/goal= s/split-only u/uniform-spacing c/crown-margin t/tagged-paragraph p/prefix=");
+const FMT: Spec =
+    Spec::new("w/width= g/goal= s/split-only u/uniform-spacing c/crown-margin t/tagged-paragraph p/prefix=");
 
 pub(crate) fn fmt(invocation: &mut Invocation<'_>) -> Outcome {
     let args = with_modern_width(invocation.args);
@@ -88,13 +92,14 @@ pub(crate) fn fmt(invocation: &mut Invocation<'_>) -> Outcome {
     let width = width(&options, "w", 75)?;
     let split_only = options.has("s");
     input::each(invocation, &options.inputs(), |_, reader, writer| {
-        let mut paragraph: Option<(String, Vec<String>)> = None;
+        let mut paragraph: Option<(String, Vec<Word>)> = None;
         let mut line = Vec::new();
         while input::bare_record(reader, b'\n', &mut line)? {
             let text = String::from_utf8_lossy(&line).into_owned();
             let indent: String = text.chars().take_while(|c| c.is_whitespace()).collect();
-            let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
-            let goes_on = !words.is_empty() && !split_only && paragraph.as_ref().is_some_and(|(before, _)| *before == indent);
+            let words = spaced_words(&text);
+            let goes_on =
+                !words.is_empty() && !split_only && paragraph.as_ref().is_some_and(|(before, _)| *before == indent);
             if !goes_on && let Some((indent, words)) = paragraph.take() {
                 writer.write_all(filled(&indent, &words, width).as_bytes())?;
             }
@@ -111,18 +116,38 @@ pub(crate) fn fmt(invocation: &mut Invocation<'_>) -> Outcome {
     })
 }
 
+/// A word, and how many blanks follow it within a line: two after a sentence.
+struct Word {
+    text: String,
+    blanks: usize,
+}
+
+fn spaced_words(line: &str) -> Vec<Word> {
+    let mut words = Vec::new();
+    let mut rest = line.trim();
+    while !rest.is_empty() {
+        let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
+        let (text, after) = rest.split_at(end);
+        rest = after.trim_start();
+        let ends_sentence = text.trim_end_matches([')', ']', '\'', '"']).ends_with(['.', '?', '!']);
+        let is_apart = rest.is_empty() || after.len() - rest.len() > 1;
+        words.push(Word { text: text.to_owned(), blanks: if ends_sentence && is_apart { 2 } else { 1 } });
+    }
+    words
+}
+
 /// Fills lines as evenly as they go: each as near to the goal of 93 % as the sum of squares wants it.
-fn filled(indent: &str, words: &[String], width: usize) -> String {
+fn filled(indent: &str, words: &[Word], width: usize) -> String {
     let goal = width * 187 / 200;
-    let lengths: Vec<usize> = words.iter().map(|word| word.chars().count()).collect();
     let count = words.len();
     let mut best: Vec<(u64, usize)> = vec![(0, count); count + 1];
     for start in (0..count).rev() {
         let mut length = indent.chars().count();
         let mut chosen = (u64::MAX, start + 1);
         for end in start + 1..=count {
-            length += lengths[end - 1] + usize::from(end > start + 1);
-            if length > width && end > start + 1 {
+            let before = if end > start + 1 { words[end - 2].blanks } else { 0 };
+            length += words[end - 1].text.chars().count() + before;
+            if length >= width && end > start + 1 {
                 break;
             }
             let away = goal.abs_diff(length) as u64;
@@ -140,7 +165,11 @@ fn filled(indent: &str, words: &[String], width: usize) -> String {
     while start < count {
         let end = best[start].1;
         text.push_str(indent);
-        text.push_str(&words[start..end].join(" "));
+        for (index, word) in words[start..end].iter().enumerate() {
+            text.push_str(&word.text);
+            let last = start + index + 1 == end;
+            text.push_str(&" ".repeat(if last { 0 } else { word.blanks }));
+        }
         text.push('\n');
         start = end;
     }
@@ -153,7 +182,8 @@ struct Stops(Vec<usize>);
 impl Stops {
     fn read(options: &Options<'_>) -> Result<Self, Stop> {
         let text = options.value("t").unwrap_or("8");
-        let stops: Option<Vec<usize>> = text.split([',', ' ']).map(|part| part.parse().ok().filter(|stop| *stop > 0)).collect();
+        let stops: Option<Vec<usize>> =
+            text.split([',', ' ']).map(|part| part.parse().ok().filter(|stop| *stop > 0)).collect();
         stops.map(Self).ok_or_else(|| Stop::failed(format!("tab size contains invalid character(s): '{text}'")))
     }
 
@@ -168,10 +198,13 @@ impl Stops {
 const EXPAND: Spec = Spec::new("t/tabs= i/initial");
 
 pub(crate) fn expand(invocation: &mut Invocation<'_>) -> Outcome {
-    let args: Vec<String> = with_modern_width(invocation.args).into_iter().map(|word| match word.strip_prefix("-w") {
-        Some(digits) => format!("-t{digits}"),
-        None => word,
-    }).collect();
+    let args: Vec<String> = with_modern_width(invocation.args)
+        .into_iter()
+        .map(|word| match word.strip_prefix("-w") {
+            Some(digits) => format!("-t{digits}"),
+            None => word,
+        })
+        .collect();
     let options = EXPAND.parse(&args)?;
     let (stops, initial) = (Stops::read(&options)?, options.has("i"));
     input::each(invocation, &options.inputs(), |_, reader, writer| {
@@ -241,7 +274,7 @@ fn unexpanded(line: &[u8], stops: &Stops, all: bool) -> Vec<u8> {
 
 /// Returns the tabs and spaces that lead from one column to another. One blank alone stays a blank.
 fn blanks(mut from: usize, to: usize, run: &[u8], stops: &Stops) -> Vec<u8> {
-    if run == b" " {
+    if run.len() < 2 && run != b"\t" {
         return run.to_vec();
     }
     let mut output = Vec::new();
@@ -253,7 +286,9 @@ fn blanks(mut from: usize, to: usize, run: &[u8], stops: &Stops) -> Vec<u8> {
     output
 }
 
-const COLUMN: Spec = Spec::new("t/table s/separator= o/output-separator= c/output-width= x/fillrows n R/table-right= N/table-columns= L e");
+const COLUMN: Spec = Spec::new(
+    "t/table s/separator= o/output-separator= c/output-width= x/fillrows n R/table-right= N/table-columns= L e",
+);
 
 pub(crate) fn column(invocation: &mut Invocation<'_>) -> Outcome {
     let options = COLUMN.parse(invocation.args)?;
@@ -288,7 +323,9 @@ fn table(lines: &[String], separator: Option<&str>, between: &str, names: Option
     };
     let rows: Vec<Vec<String>> = names.into_iter().chain(lines.iter().map(split)).collect();
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let wide = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let wide = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
     let widths: Vec<usize> = (0..count).map(wide).collect();
     let mut text = String::new();
     for row in &rows {
@@ -297,7 +334,7 @@ fn table(lines: &[String], separator: Option<&str>, between: &str, names: Option
             if column + 1 == count {
                 text.push_str(cell);
             } else {
-                text.push_str(&format!("{cell:<width$}{between}"));
+                text.extend([cell, &" ".repeat(width - cell.chars().count()), between]);
             }
         }
         let kept = text.trim_end_matches(' ').len();
@@ -317,7 +354,10 @@ fn columns(lines: &[String], total: usize, by_rows: bool) -> String {
     let rows = lines.len().div_ceil(count);
     let mut text = String::new();
     for row in 0..rows {
-        let indices: Vec<usize> = (0..count).map(|column| if by_rows { row * count + column } else { column * rows + row }).filter(|index| *index < lines.len()).collect();
+        let indices: Vec<usize> = (0..count)
+            .map(|column| if by_rows { row * count + column } else { column * rows + row })
+            .filter(|index| *index < lines.len())
+            .collect();
         for (place, index) in indices.iter().enumerate() {
             let entry = &lines[*index];
             text.push_str(entry);
@@ -331,16 +371,24 @@ fn columns(lines: &[String], total: usize, by_rows: bool) -> String {
     text
 }
 
-const SPLIT: Spec = Spec::new("l/lines= b/bytes= n/number= C/line-bytes= d/numeric-suffixes? x a/suffix-length= additional-suffix= verbose e/elide-empty-files filter= t/separator=");
+const SPLIT: Spec = Spec::new(
+    "l/lines= b/bytes= n/number= C/line-bytes= d/numeric-suffixes? x a/suffix-length= additional-suffix= verbose e/elide-empty-files filter= t/separator=",
+);
 
 pub(crate) fn split(invocation: &mut Invocation<'_>) -> Outcome {
-    let args: Vec<String> = with_modern_width(invocation.args).into_iter().map(|word| word.strip_prefix("-w").map_or(word.clone(), |digits| format!("-l{digits}"))).collect();
+    let args: Vec<String> = with_modern_width(invocation.args)
+        .into_iter()
+        .map(|word| word.strip_prefix("-w").map_or(word.clone(), |digits| format!("-l{digits}")))
+        .collect();
     let options = SPLIT.parse(&args)?;
     if let Some(name) = ["C", "filter", "t"].into_iter().find(|name| options.has(name)) {
         return Err(SPLIT.wrong("split", &format!("option {name} is not supported")));
     }
     let number = |name: &str| match options.value(name) {
-        Some(text) => numbers::size(text).filter(|number| *number > 0).map(Some).ok_or_else(|| Stop::failed(format!("invalid number: '{text}'"))),
+        Some(text) => numbers::size(text)
+            .filter(|number| *number > 0)
+            .map(Some)
+            .ok_or_else(|| Stop::failed(format!("invalid number: '{text}'"))),
         None => Ok(None),
     };
     let operand = options.inputs()[0];
@@ -349,12 +397,19 @@ pub(crate) fn split(invocation: &mut Invocation<'_>) -> Outcome {
         prefix,
         suffix: options.value("additional-suffix").unwrap_or_default(),
         length: usize::try_from(number("a")?.unwrap_or(2)).unwrap_or(2),
-        base: if options.has("d") { 10 } else if options.has("x") { 16 } else { 26 },
+        base: if options.has("d") {
+            10
+        } else if options.has("x") {
+            16
+        } else {
+            26
+        },
     };
     let (bytes, parts, lines) = (number("b")?, number("n")?, number("l")?.unwrap_or(1000));
     let cwd = invocation.cwd;
-    let mut reader = input::open(cwd, invocation.stdin, operand)
-        .map_err(|error| Stop::failed(format!("cannot open '{operand}' for reading: {}", crate::report::reason(&error))))?;
+    let mut reader = input::open(cwd, invocation.stdin, operand).map_err(|error| {
+        Stop::failed(format!("cannot open '{operand}' for reading: {}", crate::report::reason(&error)))
+    })?;
     if let Some(parts) = parts {
         let content = input::everything(&mut *reader)?;
         let size = content.len() as u64 / parts;
@@ -367,16 +422,15 @@ pub(crate) fn split(invocation: &mut Invocation<'_>) -> Outcome {
     }
     for index in 0.. {
         let mut part = Vec::new();
-        match bytes {
-            Some(bytes) => drop(input::copy(&mut *reader, &mut part, bytes)?),
-            None => {
-                let mut line = Vec::new();
-                for _ in 0..lines {
-                    if !input::record(&mut *reader, b'\n', &mut line)? {
-                        break;
-                    }
-                    part.append(&mut line);
+        if let Some(bytes) = bytes {
+            input::copy(&mut *reader, &mut part, bytes)?;
+        } else {
+            let mut line = Vec::new();
+            for _ in 0..lines {
+                if !input::record(&mut *reader, b'\n', &mut line)? {
+                    break;
                 }
+                part.append(&mut line);
             }
         }
         if part.is_empty() {
@@ -400,7 +454,10 @@ impl Names<'_> {
         let mut letters = Vec::new();
         for _ in 0..self.length {
             let digit = u32::try_from(index % u64::from(self.base)).expect("below the base");
-            letters.push(if self.base == 26 { char::from_u32('a' as u32 + digit) } else { char::from_digit(digit, 16) }.expect("a letter or a digit"));
+            letters.push(
+                if self.base == 26 { char::from_u32('a' as u32 + digit) } else { char::from_digit(digit, 16) }
+                    .expect("a letter or a digit"),
+            );
             index /= u64::from(self.base);
         }
         if index > 0 {

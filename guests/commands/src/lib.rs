@@ -8,6 +8,10 @@
 //! `C.UTF-8`, a time zone other than UTC, and everything that changes the state of an interpreter (`cd`, `export`, …).
 //! Nothing here keeps state between two calls. What each command does not support stands in `README.md`.
 
+#![expect(clippy::struct_excessive_bools, reason = "commands have that many options")]
+#![expect(clippy::match_same_arms, reason = "tables of directives are read in their own order")]
+#![expect(clippy::case_sensitive_file_extension_comparisons, reason = "names differ by case where scripts run")]
+
 mod archive;
 mod awk;
 mod clock;

@@ -46,7 +46,11 @@ pub(crate) fn human(bytes: u64) -> String {
         return format!("{}.{}{}", tenths / 10, tenths % 10, UNITS[unit]);
     }
     let whole = bytes.div_ceil(scale);
-    if whole == 1024 && unit + 1 < UNITS.len() { format!("1.0{}", UNITS[unit + 1]) } else { format!("{whole}{}", UNITS[unit]) }
+    if whole == 1024 && unit + 1 < UNITS.len() {
+        format!("1.0{}", UNITS[unit + 1])
+    } else {
+        format!("{whole}{}", UNITS[unit])
+    }
 }
 
 /// A source of random bytes, seeded by the system: good for shuffling and temporary names, not for keys.

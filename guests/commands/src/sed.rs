@@ -22,8 +22,9 @@ pub(crate) fn sed(invocation: &mut Invocation<'_>) -> Outcome {
         match found.name {
             "e" => parts.push(found.text().to_owned()),
             "f" => {
-                let mut reader = input::open(invocation.cwd, invocation.stdin, found.text())
-                    .map_err(|error| Stop::failed(format!("couldn't open file {}: {}", found.text(), crate::report::reason(&error))))?;
+                let mut reader = input::open(invocation.cwd, invocation.stdin, found.text()).map_err(|error| {
+                    Stop::failed(format!("couldn't open file {}: {}", found.text(), crate::report::reason(&error)))
+                })?;
                 let text = input::everything(&mut *reader)?;
                 let text = String::from_utf8_lossy(&text).into_owned();
                 parts.push(text.strip_suffix('\n').unwrap_or(&text).to_owned());

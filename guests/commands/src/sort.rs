@@ -51,9 +51,10 @@ pub(crate) fn sort(invocation: &mut Invocation<'_>) -> Outcome {
         lines.dedup_by(|left, right| order.keys(left, right).is_eq());
     }
     let mut file = match options.value("o") {
-        Some(name) => Some(input::create(invocation.cwd, name, false).map_err(|error| {
-            Stop::code(FAILED, format!("open failed: {name}: {}", reason(&error)))
-        })?),
+        Some(name) => Some(
+            input::create(invocation.cwd, name, false)
+                .map_err(|error| Stop::code(FAILED, format!("open failed: {name}: {}", reason(&error))))?,
+        ),
         None => None,
     };
     let writer: &mut dyn Write = match &mut file {
@@ -136,8 +137,9 @@ impl Style {
         true
     }
 
-    fn compare(&self, left: &[u8], right: &[u8]) -> Ordering {
-        let (left, right) = if self.skip_blanks { (left.trim_ascii_start(), right.trim_ascii_start()) } else { (left, right) };
+    fn compare(self, left: &[u8], right: &[u8]) -> Ordering {
+        let (left, right) =
+            if self.skip_blanks { (left.trim_ascii_start(), right.trim_ascii_start()) } else { (left, right) };
         let order = match self.kind {
             Kind::Text => self.text(left, right),
             Kind::Numeric => numeric(left, right),
@@ -149,7 +151,7 @@ impl Style {
         if self.reverse { order.reverse() } else { order }
     }
 
-    fn text(&self, left: &[u8], right: &[u8]) -> Ordering {
+    fn text(self, left: &[u8], right: &[u8]) -> Ordering {
         if !self.fold && !self.dictionary && !self.printing {
             return left.cmp(right);
         }
@@ -204,7 +206,9 @@ impl Order {
             Some(b"\\0") => Some(0),
             Some([byte]) => Some(*byte),
             Some([]) => return Err(Stop::code(FAILED, "empty tab")),
-            Some(_) => return Err(Stop::code(FAILED, format!("multi-character tab '{}'", options.value("t").unwrap_or("")))),
+            Some(_) => {
+                return Err(Stop::code(FAILED, format!("multi-character tab '{}'", options.value("t").unwrap_or(""))));
+            }
         };
         let keys = options.found.iter().filter(|found| found.name == "k");
         let keys = keys.map(|found| Key::parse(found.text(), style)).collect::<Result<_, _>>()?;
@@ -246,12 +250,11 @@ impl Order {
 
     fn field_end(&self, line: &[u8], from: usize) -> usize {
         let rest = &line[from.min(line.len())..];
-        let length = match self.separator {
-            Some(separator) => rest.iter().position(|byte| *byte == separator).unwrap_or(rest.len()),
-            None => {
-                let blanks = blanks(rest);
-                blanks + rest[blanks..].iter().take_while(|byte| !is_blank(**byte)).count()
-            }
+        let length = if let Some(separator) = self.separator {
+            rest.iter().position(|byte| *byte == separator).unwrap_or(rest.len())
+        } else {
+            let blanks = blanks(rest);
+            blanks + rest[blanks..].iter().take_while(|byte| !is_blank(**byte)).count()
         };
         from + length
     }
@@ -293,7 +296,10 @@ impl Key {
         let to_letters = to.map_or("", |(_, letters)| letters);
         for letter in from_letters.chars().chain(to_letters.chars()) {
             if !style.take(letter) {
-                return Err(Stop::code(FAILED, format!("stray character in field spec: invalid field specification '{text}'")));
+                return Err(Stop::code(
+                    FAILED,
+                    format!("stray character in field spec: invalid field specification '{text}'"),
+                ));
             }
         }
         let own = !from_letters.is_empty() || !to_letters.is_empty();
@@ -556,7 +562,8 @@ pub(crate) fn shuf(invocation: &mut Invocation<'_>) -> Outcome {
         (from..=to).map(|number| number.to_string().into_bytes()).collect()
     } else {
         let operand = options.inputs()[0];
-        let mut reader = input::open(invocation.cwd, invocation.stdin, operand).map_err(|error| Stop::at(operand, &error))?;
+        let mut reader =
+            input::open(invocation.cwd, invocation.stdin, operand).map_err(|error| Stop::at(operand, &error))?;
         let mut items = Vec::new();
         let mut line = Vec::new();
         while input::bare_record(&mut *reader, end, &mut line)? {
@@ -576,7 +583,9 @@ pub(crate) fn shuf(invocation: &mut Invocation<'_>) -> Outcome {
         Some(file) => file,
         None => invocation.stdout,
     };
-    items.iter_mut().for_each(|item| item.push(end));
+    for item in &mut items {
+        item.push(end);
+    }
     if options.has("r") {
         return repeat(&items, count, writer);
     }
@@ -604,7 +613,8 @@ const TSORT: Spec = Spec::new("");
 pub(crate) fn tsort(invocation: &mut Invocation<'_>) -> Outcome {
     let options = TSORT.parse(invocation.args)?;
     let operand = options.inputs()[0];
-    let mut reader = input::open(invocation.cwd, invocation.stdin, operand).map_err(|error| Stop::at(operand, &error))?;
+    let mut reader =
+        input::open(invocation.cwd, invocation.stdin, operand).map_err(|error| Stop::at(operand, &error))?;
     let text = input::everything(&mut *reader)?;
     drop(reader);
     let text = String::from_utf8_lossy(&text).into_owned();

@@ -32,14 +32,26 @@ pub(crate) fn xargs(invocation: &mut Invocation<'_>) -> Outcome {
     };
     let (per_command, per_lines) = (number("n")?, number("L")?);
     let replaced = options.value("I").or(options.value("i").map(|text| if text.is_empty() { "{}" } else { text }));
-    let words: Vec<String> = if options.operands.is_empty() { vec!["echo".into()] } else { options.operands.iter().map(|word| (*word).to_owned()).collect() };
+    let words: Vec<String> = if options.operands.is_empty() {
+        vec!["echo".into()]
+    } else {
+        options.operands.iter().map(|word| (*word).to_owned()).collect()
+    };
     let delimiter = match (options.has("0"), options.value("d")) {
         (true, _) => Some(0),
-        (_, Some(text)) => Some(*crate::escape::expand(text.as_bytes(), crate::escape::Octal::Plain).0.first().ok_or_else(|| Stop::failed("empty delimiter"))?),
+        (_, Some(text)) => Some(
+            *crate::escape::expand(text.as_bytes(), crate::escape::Octal::Plain)
+                .0
+                .first()
+                .ok_or_else(|| Stop::failed("empty delimiter"))?,
+        ),
         _ => None,
     };
     let from_file = match options.value("a") {
-        Some(name) => Some(input::file(&invocation.path(name)).map_err(|error| Stop::failed(format!("Cannot open input file '{name}': {}", reason(&error))))?),
+        Some(name) => Some(
+            input::file(&invocation.path(name))
+                .map_err(|error| Stop::failed(format!("Cannot open input file '{name}': {}", reason(&error))))?,
+        ),
         None => None,
     };
     let mut run = XargsRun { words, verbose: options.has("t"), code: 0 };
@@ -60,7 +72,8 @@ pub(crate) fn xargs(invocation: &mut Invocation<'_>) -> Outcome {
     }
     let groups: Vec<Vec<String>> = match per_lines {
         Some(count) => {
-            let lines = text.split(|byte| *byte == b'\n').map(|line| items(line, delimiter)).collect::<Result<Vec<_>, _>>()?;
+            let lines =
+                text.split(|byte| *byte == b'\n').map(|line| items(line, delimiter)).collect::<Result<Vec<_>, _>>()?;
             let lines: Vec<Vec<String>> = lines.into_iter().filter(|line| !line.is_empty()).collect();
             lines.chunks(count).map(<[Vec<String>]>::concat).collect()
         }
@@ -146,12 +159,13 @@ fn items(text: &[u8], delimiter: Option<u8>) -> Result<Vec<String>, Stop> {
     Ok(found)
 }
 
-const ENV: Spec = Spec::new("i/ignore-environment u/unset= 0/null C/chdir= S/split-string= v/debug").fails_with(125).operand_ends();
+const ENV: Spec =
+    Spec::new("i/ignore-environment u/unset= 0/null C/chdir= S/split-string= v/debug").fails_with(125).operand_ends();
 
 pub(crate) fn env(invocation: &mut Invocation<'_>) -> Outcome {
     let mut args = invocation.args.to_vec();
     if let Some(at) = args.iter().position(|word| word == "-") {
-        args[at] = "-i".to_owned();
+        "-i".clone_into(&mut args[at]);
     }
     let options = ENV.parse(&args)?;
     if options.has("C") || options.has("S") {
@@ -173,8 +187,8 @@ pub(crate) fn env(invocation: &mut Invocation<'_>) -> Outcome {
         }
         return Ok(0);
     }
-    let argv: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-    Ok(invocation.runner.run(&argv, &variables, invocation.stdin, invocation.stdout, invocation.stderr))
+    let command: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+    Ok(invocation.runner.run(&command, &variables, invocation.stdin, invocation.stdout, invocation.stderr))
 }
 
 const PRINTENV: Spec = Spec::new("0/null").fails_with(2);
@@ -228,14 +242,19 @@ pub(crate) fn sleep(invocation: &mut Invocation<'_>) -> Outcome {
     Ok(0)
 }
 
-const TIMEOUT: Spec = Spec::new("k/kill-after= s/signal= preserve-status foreground v/verbose").fails_with(125).operand_ends();
+const TIMEOUT: Spec =
+    Spec::new("k/kill-after= s/signal= preserve-status foreground v/verbose").fails_with(125).operand_ends();
 
 /// Runs a command with streams that end when its time is over: nothing here can stop a command that neither reads nor
 /// writes. A `sleep` is cut short, because it is what scripts try this with.
 pub(crate) fn timeout(invocation: &mut Invocation<'_>) -> Outcome {
     let options = TIMEOUT.parse(invocation.args)?;
-    let [time, words @ ..] = options.operands.as_slice() else { return Err(TIMEOUT.wrong("timeout", "missing operand")) };
-    let Some((first, rest)) = words.split_first() else { return Err(TIMEOUT.wrong("timeout", &format!("missing operand after '{time}'"))) };
+    let [time, words @ ..] = options.operands.as_slice() else {
+        return Err(TIMEOUT.wrong("timeout", "missing operand"));
+    };
+    let Some((first, rest)) = words.split_first() else {
+        return Err(TIMEOUT.wrong("timeout", &format!("missing operand after '{time}'")));
+    };
     let limit = duration(time).ok_or_else(|| TIMEOUT.wrong("timeout", &format!("invalid time interval '{time}'")))?;
     // No time is no limit.
     let deadline = Deadline { start: Instant::now(), limit: if limit.is_zero() { Duration::MAX } else { limit } };
@@ -321,9 +340,9 @@ const UNAME: Spec = Spec::new(
 );
 
 pub(crate) fn uname(invocation: &mut Invocation<'_>) -> Outcome {
-    let options = UNAME.parse(invocation.args)?;
     const FACTS: [(&str, &str); 6] =
         [("s", "Linux"), ("n", HOST), ("r", "6.0.0-wasi"), ("v", "#1 BoxAgnts"), ("m", "wasm32"), ("o", "WASI")];
+    let options = UNAME.parse(invocation.args)?;
     let all = options.has("a");
     let none = options.found.is_empty();
     let wanted = |name: &str| all || options.has(name) || none && name == "s";
@@ -425,15 +444,12 @@ fn substituted(text: &str, value: impl Fn(&str) -> Option<String>) -> String {
     while let Some(at) = rest.find('$') {
         filled.push_str(&rest[..at]);
         let after = &rest[at + 1..];
-        match variable(after).and_then(|(name, length)| Some((value(name)?, length))) {
-            Some((value, length)) => {
-                filled.push_str(&value);
-                rest = &after[length..];
-            }
-            None => {
-                filled.push('$');
-                rest = after;
-            }
+        if let Some((value, length)) = variable(after).and_then(|(name, length)| Some((value(name)?, length))) {
+            filled.push_str(&value);
+            rest = &after[length..];
+        } else {
+            filled.push('$');
+            rest = after;
         }
     }
     filled.push_str(rest);

@@ -2,7 +2,10 @@
 
 use crate::report::{Outcome, settle};
 use crate::{Command, Invocation};
-use crate::{archive, awk, compare, date, encode, expr, fields, files, find, grep, hash, jq, layout, sed, sort, system, test, text, tr, words};
+use crate::{
+    archive, awk, compare, date, encode, expr, fields, files, find, grep, hash, jq, layout, sed, sort, system, test,
+    text, tr, words,
+};
 
 /// Makes a command of a function that returns an [`Outcome`].
 macro_rules! command {

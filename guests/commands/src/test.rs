@@ -47,12 +47,10 @@ impl<'e> Expression<'e> {
         match self.words {
             [] => Ok(false),
             [word] => Ok(!word.is_empty()),
-            ["!", rest @ ..] if rest.len() < 4 => {
-                Expression { words: rest, ..self }.whole().map(|holds| !holds)
-            }
+            ["!", rest @ ..] if rest.len() < 4 => Expression { words: rest, ..self }.whole().map(|holds| !holds),
             [left, operator, right] if is_binary(operator) => self.binary(left, operator, right),
             ["(", word, ")"] => Ok(!word.is_empty()),
-            [operator, operand] if is_unary(operator) => self.unary(operator, operand),
+            [operator, operand] if is_unary(operator) => Ok(self.unary(operator, operand)),
             [operator, _] => Err(Stop::code(WRONG, format!("{operator}: unary operator expected"))),
             [_, operator, _] if !matches!(*operator, "-a" | "-o") => {
                 Err(Stop::code(WRONG, format!("{operator}: binary operator expected")))
@@ -110,7 +108,7 @@ impl<'e> Expression<'e> {
         }
         if let Some(operand) = self.peek(1).filter(|_| is_unary(first)) {
             self.at += 2;
-            return self.unary(first, operand);
+            return Ok(self.unary(first, operand));
         }
         self.at += 1;
         Ok(!first.is_empty())
@@ -131,10 +129,10 @@ impl<'e> Expression<'e> {
         Ok(holds)
     }
 
-    fn unary(&self, operator: &str, operand: &str) -> Result<bool, Stop> {
+    fn unary(&self, operator: &str, operand: &str) -> bool {
         let path = self.cwd.join(operand);
         let is = |check: fn(&Metadata) -> bool| !operand.is_empty() && path.metadata().is_ok_and(|found| check(&found));
-        Ok(match operator {
+        match operator {
             "-n" => !operand.is_empty(),
             "-z" => operand.is_empty(),
             "-v" => self.env.contains_key(operand),
@@ -147,7 +145,7 @@ impl<'e> Expression<'e> {
             "-x" => !operand.is_empty() && facts::is_executable(&path),
             // There are no terminals, pipes, sockets, devices or marked modes in the sandbox.
             _ => false,
-        })
+        }
     }
 
     fn binary(&self, left: &str, operator: &str, right: &str) -> Result<bool, Stop> {

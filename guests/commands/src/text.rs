@@ -9,19 +9,14 @@ use crate::numbers;
 use crate::options::{Options, Spec};
 use crate::report::{Outcome, Stop, complain, complain_at, reason, say};
 
-const CAT: Spec = Spec::new(
-    "n/number b/number-nonblank s/squeeze-blank E/show-ends T/show-tabs v/show-nonprinting A/show-all e t u",
-);
+const CAT: Spec =
+    Spec::new("n/number b/number-nonblank s/squeeze-blank E/show-ends T/show-tabs v/show-nonprinting A/show-all e t u");
 
 pub(crate) fn cat(invocation: &mut Invocation<'_>) -> Outcome {
     let options = CAT.parse(invocation.args)?;
     let mut showing = Showing::new(&options);
     input::each(invocation, &options.inputs(), |_, reader, writer| {
-        if showing.changes_nothing() {
-            input::copy_all(reader, writer).map(drop)
-        } else {
-            showing.copy(reader, writer)
-        }
+        if showing.changes_nothing() { input::copy_all(reader, writer).map(drop) } else { showing.copy(reader, writer) }
     })
 }
 
@@ -82,7 +77,9 @@ impl Showing {
         }
         self.in_line = !ended;
         let text = line.strip_suffix(b"\n").unwrap_or(line);
-        text.iter().for_each(|byte| self.show(*byte, &mut shown));
+        for byte in text {
+            self.show(*byte, &mut shown);
+        }
         if ended {
             shown.extend(if self.ends { &b"$\n"[..] } else { b"\n" });
         }
@@ -289,9 +286,8 @@ fn parts(
     Ok(code)
 }
 
-const TAIL: Spec = Spec::new(
-    "n/lines= c/bytes= q/quiet/silent v/verbose z/zero-terminated f/follow? F s/sleep-interval= pid= retry",
-);
+const TAIL: Spec =
+    Spec::new("n/lines= c/bytes= q/quiet/silent v/verbose z/zero-terminated f/follow? F s/sleep-interval= pid= retry");
 
 pub(crate) fn tail(invocation: &mut Invocation<'_>) -> Outcome {
     let args = with_modern_count(invocation.args);
@@ -521,11 +517,13 @@ impl Counts {
 }
 
 /// Which counts are shown, always in this order.
-struct Columns(Vec<fn(&Counts) -> u64>);
+struct Columns(Vec<Count>);
+
+type Count = fn(&Counts) -> u64;
 
 impl Columns {
     fn new(options: &Options<'_>) -> Self {
-        const ALL: [(&str, fn(&Counts) -> u64); 5] = [
+        const ALL: [(&str, Count); 5] = [
             ("l", |counts| counts.lines),
             ("w", |counts| counts.words),
             ("m", |counts| counts.chars),

@@ -17,7 +17,11 @@ pub(crate) fn tr(invocation: &mut Invocation<'_>) -> Outcome {
         [] => return Err(wrong("missing operand")),
         [one] if delete != squeeze => (*one, None),
         [one] => {
-            let why = if delete { "Two strings must be given when both deleting and squeezing repeats." } else { "Two strings must be given when translating." };
+            let why = if delete {
+                "Two strings must be given when both deleting and squeezing repeats."
+            } else {
+                "Two strings must be given when translating."
+            };
             return Err(wrong(&format!("missing operand after '{one}'\n{why}")));
         }
         [one, two] if delete && !squeeze => {
@@ -55,10 +59,14 @@ impl Translation {
             None => from.to_vec(),
         };
         if squeeze {
-            squeezed.iter().for_each(|byte| translation.squeezed[usize::from(*byte)] = true);
+            for byte in squeezed {
+                translation.squeezed[usize::from(byte)] = true;
+            }
         }
         if delete {
-            from.iter().for_each(|byte| translation.deleted[usize::from(*byte)] = true);
+            for byte in from {
+                translation.deleted[usize::from(*byte)] = true;
+            }
         } else if let Some(to) = to {
             translation.translate(from, &to, truncate)?;
         }
@@ -112,7 +120,9 @@ fn set(text: &str, length: Option<usize>) -> Result<Vec<u8>, Stop> {
         if let Some((class, used)) = class(rest)? {
             bytes.extend(class);
             at += used;
-        } else if let Some((byte, count, used)) = repeated(rest, length.map(|length| length.saturating_sub(bytes.len()))) {
+        } else if let Some((byte, count, used)) =
+            repeated(rest, length.map(|length| length.saturating_sub(bytes.len())))
+        {
             bytes.resize(bytes.len() + count, byte);
             at += used;
         } else {
@@ -123,7 +133,9 @@ fn set(text: &str, length: Option<usize>) -> Result<Vec<u8>, Stop> {
                 if last < first {
                     let shown = |byte: u8| char::from(byte);
                     let range = format!("{}-{}", shown(first), shown(last));
-                    return Err(Stop::failed(format!("range-endpoints of '{range}' are in reverse collating sequence order")));
+                    return Err(Stop::failed(format!(
+                        "range-endpoints of '{range}' are in reverse collating sequence order"
+                    )));
                 }
                 bytes.extend(first..=last);
                 at += 1 + used;

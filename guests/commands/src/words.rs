@@ -4,7 +4,7 @@ use crate::Invocation;
 use crate::escape::{self, Octal};
 use crate::format::{self, Conversion};
 use crate::options::Spec;
-use crate::report::{Outcome, Stop, complain, name_of};
+use crate::report::{Outcome, Stop, complain};
 
 #[expect(clippy::unnecessary_wraps, reason = "it is a command like the others")]
 pub(crate) fn succeed(_: &mut Invocation<'_>) -> Outcome {
@@ -212,7 +212,9 @@ pub(crate) fn quoted(word: &str) -> String {
         return format!("$'{}'", word.chars().map(control_quoted).collect::<String>());
     }
     let is_plain = |character: char| character.is_alphanumeric() || "%+-./:=@_^".contains(character);
-    word.chars().map(|character| if is_plain(character) { character.to_string() } else { format!("\\{character}") }).collect()
+    word.chars()
+        .map(|character| if is_plain(character) { character.to_string() } else { format!("\\{character}") })
+        .collect()
 }
 
 fn control_quoted(character: char) -> String {
@@ -240,7 +242,9 @@ const SEQ: Spec = Spec::new("f/format= s/separator= w/equal-width").operand_ends
 
 pub(crate) fn seq(invocation: &mut Invocation<'_>) -> Outcome {
     // A negative number is no option.
-    let is_number = |word: &String| word.starts_with('-') && word.as_bytes().get(1).is_some_and(|byte| b"0123456789.".contains(byte));
+    let is_number = |word: &String| {
+        word.starts_with('-') && word.as_bytes().get(1).is_some_and(|byte| b"0123456789.".contains(byte))
+    };
     let first = invocation.args.iter().position(is_number).unwrap_or(invocation.args.len());
     let options = SEQ.parse(&invocation.args[..first])?;
     let mut numbers = options.operands.clone();
@@ -282,7 +286,8 @@ impl Sequence {
         let number = |word: &str| {
             let (number, length) = format::leading_float(word.as_bytes());
             let fits = length == word.len() && !word.is_empty();
-            fits.then_some(number).ok_or_else(|| SEQ.wrong("seq", &format!("invalid floating point argument: '{word}'")))
+            fits.then_some(number)
+                .ok_or_else(|| SEQ.wrong("seq", &format!("invalid floating point argument: '{word}'")))
         };
         let sequence = Self { from: number(from)?, step: number(step)?, to: number(to)? };
         if sequence.step == 0.0 {
@@ -330,7 +335,10 @@ impl SequenceFormat {
         let (before, rest) = format.split_once('%').ok_or_else(wrong)?;
         let (conversion, length) = Conversion::parse(rest.as_bytes()).ok_or_else(wrong)?;
         if !conversion.kind.is_ascii_alphabetic() || !b"efgEFGaA".contains(&conversion.kind) {
-            return Err(Stop::failed(format!("format '{format}' has unknown %{} directive", char::from(conversion.kind))));
+            return Err(Stop::failed(format!(
+                "format '{format}' has unknown %{} directive",
+                char::from(conversion.kind)
+            )));
         }
         let after = rest.as_bytes()[length..].to_vec();
         Ok(Self { before: before.as_bytes().to_vec(), conversion, after })
@@ -417,8 +425,9 @@ pub(crate) fn factor(invocation: &mut Invocation<'_>) -> Outcome {
             code = 1;
             continue;
         };
-        let factors: String = prime_factors(number).iter().map(|factor| format!(" {factor}")).collect();
-        writeln!(invocation.stdout, "{number}:{factors}")?;
+        let factors: Vec<String> = prime_factors(number).iter().map(u64::to_string).collect();
+        let line = format!("{number}: {}", factors.join(" "));
+        writeln!(invocation.stdout, "{}", line.trim_end())?;
     }
     Ok(code)
 }
@@ -447,9 +456,4 @@ pub(crate) fn pwd(invocation: &mut Invocation<'_>) -> Outcome {
     let shown = shown.unwrap_or_else(|| invocation.cwd.to_owned());
     writeln!(invocation.stdout, "{}", shown.display())?;
     Ok(0)
-}
-
-/// What is wrong with a command that needs more words.
-pub(crate) fn missing_operand(spec: &Spec, invocation: &Invocation<'_>) -> Stop {
-    spec.wrong(&name_of(invocation), "missing operand")
 }

@@ -66,7 +66,10 @@ impl Job {
             return self.stream(invocation, None, "stdin");
         }
         let mut name = operand.to_owned();
-        if self.decompress && !invocation.path(operand).exists() && invocation.path(&format!("{operand}{}", self.suffix)).exists() {
+        if self.decompress
+            && !invocation.path(operand).exists()
+            && invocation.path(&format!("{operand}{}", self.suffix)).exists()
+        {
             name.push_str(&self.suffix);
         }
         let path = invocation.path(&name);
@@ -85,7 +88,11 @@ impl Job {
             return self.stream(invocation, Some(file), &name);
         }
         let Some(target) = self.target(&name) else {
-            let text = if self.decompress { "unknown suffix -- ignored".to_owned() } else { format!("already has {} suffix -- unchanged", self.suffix) };
+            let text = if self.decompress {
+                "unknown suffix -- ignored".to_owned()
+            } else {
+                format!("already has {} suffix -- unchanged", self.suffix)
+            };
             complain(invocation, format_args!("{name}{} {text}", if self.decompress { ":" } else { "" }));
             return Ok(WARNED);
         };
@@ -98,7 +105,7 @@ impl Job {
         let mut to = fs::File::create(&target_path).map_err(|error| Stop::at(&target, &error))?;
         if let Err(stop) = self.convert(&mut BufReader::new(file), &mut to) {
             drop(fs::remove_file(&target_path));
-            return self.failed(invocation, &name, stop);
+            return failed(invocation, &name, stop);
         }
         if let Ok(modified) = modified {
             to.set_modified(modified)?;
@@ -107,7 +114,10 @@ impl Job {
             fs::remove_file(&path).map_err(|error| Stop::at(&name, &error))?;
         }
         if self.verbose {
-            complain(invocation, format_args!("{name}: -- {} {target}", if self.keep { "created" } else { "replaced with" }));
+            complain(
+                invocation,
+                format_args!("{name}: -- {} {target}", if self.keep { "created" } else { "replaced with" }),
+            );
         }
         Ok(0)
     }
@@ -128,22 +138,12 @@ impl Job {
             Some(file) => file,
             None => invocation.stdin,
         };
-        let done = if self.test { self.convert(reader, &mut io::sink()) } else { self.convert(reader, invocation.stdout) };
+        let done =
+            if self.test { self.convert(reader, &mut io::sink()) } else { self.convert(reader, invocation.stdout) };
         match done {
             Ok(()) => Ok(0),
-            Err(stop) => self.failed(invocation, name, stop),
+            Err(stop) => failed(invocation, name, stop),
         }
-    }
-
-    fn failed(&self, invocation: &mut Invocation<'_>, name: &str, stop: Stop) -> Outcome {
-        let Stop::Read(error) = stop else { return Err(stop) };
-        let text = match error.kind() {
-            io::ErrorKind::UnexpectedEof => "unexpected end of file".to_owned(),
-            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => "not in gzip format".to_owned(),
-            _ => reason(&error),
-        };
-        complain(invocation, format_args!("{name}: {text}"));
-        Ok(1)
     }
 
     fn convert(&self, reader: &mut dyn BufRead, writer: &mut dyn Write) -> Result<(), Stop> {
@@ -163,4 +163,16 @@ impl Job {
             writer.write_all(&part[..length])?;
         }
     }
+}
+
+/// Says what is wrong with compressed content; what is wrong with the output is the caller's.
+fn failed(invocation: &mut Invocation<'_>, name: &str, stop: Stop) -> Outcome {
+    let Stop::Read(error) = stop else { return Err(stop) };
+    let text = match error.kind() {
+        io::ErrorKind::UnexpectedEof => "unexpected end of file".to_owned(),
+        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => "not in gzip format".to_owned(),
+        _ => reason(&error),
+    };
+    complain(invocation, format_args!("{name}: {text}"));
+    Ok(1)
 }

@@ -15,7 +15,12 @@ use super::{Job, Sink};
 /// Deeper folders than these are a loop of links, or an attack on the stack.
 const MAX_DEPTH: usize = 256;
 
-pub(super) fn write(invocation: &mut Invocation<'_>, job: &mut Job<'_>, to: &mut dyn Write, compressed: bool) -> Result<(), Stop> {
+pub(super) fn write(
+    invocation: &mut Invocation<'_>,
+    job: &mut Job<'_>,
+    to: &mut dyn Write,
+    compressed: bool,
+) -> Result<(), Stop> {
     let mut builder = Builder::new(Sink::new(to, compressed));
     for (folder, name) in std::mem::take(&mut job.places) {
         if name.starts_with('/') {
@@ -53,7 +58,8 @@ fn add(
     };
     let shown = if facts.kind == Kind::Folder && !name.ends_with('/') { format!("{name}/") } else { name.to_owned() };
     if job.verbose {
-        let writer: &mut dyn Write = if job.options.value("f").is_none_or(|file| file == "-") { invocation.stderr } else { invocation.stdout };
+        let writer: &mut dyn Write =
+            if job.options.value("f").is_none_or(|file| file == "-") { invocation.stderr } else { invocation.stdout };
         writeln!(writer, "{shown}")?;
     }
     append(builder, path, shown.trim_start_matches('/'), &facts)?;

@@ -14,8 +14,21 @@ use crate::report::{Stop, complain, reason};
 
 use super::{FAILED, Job};
 
-pub(super) fn read(invocation: &mut Invocation<'_>, job: &mut Job<'_>, reader: Box<dyn Read + '_>, extract: bool) -> Result<(), Stop> {
-    let broken = |error: io::Error| Stop::code(FAILED, format!("This does not look like a tar archive ({})\nExiting with failure status due to previous errors", reason(&error)));
+pub(super) fn read(
+    invocation: &mut Invocation<'_>,
+    job: &mut Job<'_>,
+    reader: Box<dyn Read + '_>,
+    extract: bool,
+) -> Result<(), Stop> {
+    let broken = |error: io::Error| {
+        Stop::code(
+            FAILED,
+            format!(
+                "This does not look like a tar archive ({})\nExiting with failure status due to previous errors",
+                reason(&error)
+            ),
+        )
+    };
     let mut archive = Archive::new(reader);
     let wanted: Vec<String> = job.places.iter().map(|(_, name)| name.trim_end_matches('/').to_owned()).collect();
     let mut found: BTreeSet<String> = BTreeSet::new();
@@ -47,7 +60,12 @@ fn is_within(name: &str, wanted: &str) -> bool {
     name.trim_end_matches('/') == wanted || name.strip_prefix(wanted).is_some_and(|rest| rest.starts_with('/'))
 }
 
-fn list(invocation: &mut Invocation<'_>, job: &Job<'_>, entry: &Entry<'_, Box<dyn Read + '_>>, name: &str) -> Result<(), Stop> {
+fn list(
+    invocation: &mut Invocation<'_>,
+    job: &Job<'_>,
+    entry: &Entry<'_, Box<dyn Read + '_>>,
+    name: &str,
+) -> Result<(), Stop> {
     if !job.verbose {
         writeln!(invocation.stdout, "{name}")?;
         return Ok(());
@@ -60,7 +78,11 @@ fn list(invocation: &mut Invocation<'_>, job: &Job<'_>, entry: &Entry<'_, Box<dy
         _ => '-',
     };
     let mode = header.mode().unwrap_or(0);
-    let bits: String = (0..9).rev().map(|shift| if mode >> shift & 1 == 1 { ['x', 'w', 'r'][shift as usize % 3] } else { '-' }).collect();
+    let bits: String = "rwxrwxrwx"
+        .chars()
+        .enumerate()
+        .map(|(at, letter)| if mode << at & 0o400 == 0 { '-' } else { letter })
+        .collect();
     let time = UNIX_EPOCH + Duration::from_secs(header.mtime().unwrap_or(0));
     let time = crate::date::format("%Y-%m-%d %H:%M", crate::clock::timestamp(time));
     let owner = format!("{}/{}", header.uid().unwrap_or(0), header.gid().unwrap_or(0)).replace("0/0", "root/root");

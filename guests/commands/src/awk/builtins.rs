@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use crate::format::{Conversion, truncated};
+use crate::pattern::{Pattern, Span};
 use crate::report::Stop;
 
 use super::FAILED;
@@ -75,7 +76,9 @@ impl Machine<'_> {
     }
 
     fn length(&mut self, arguments: &[Expression]) -> Result<Value, Stop> {
-        let Some(argument) = arguments.first() else { return Ok(Value::Number(count_number(characters(&self.record)))) };
+        let Some(argument) = arguments.first() else {
+            return Ok(Value::Number(count_number(characters(&self.record))));
+        };
         if let Expression::Variable(name) = argument
             && let Some(length) = self.array_length(*name)
         {
@@ -106,7 +109,9 @@ impl Machine<'_> {
         let count = characters(&text);
         let from = truncated(start.max(1.0)).clamp(1, i64::MAX);
         let to = truncated(end.min(count_number(count) + 1.0));
-        let (Ok(from), Ok(to)) = (usize::try_from(from - 1), usize::try_from(to - 1)) else { return Ok(Value::text(&b""[..])) };
+        let (Ok(from), Ok(to)) = (usize::try_from(from - 1), usize::try_from(to - 1)) else {
+            return Ok(Value::text(&b""[..]));
+        };
         if from >= to || end.is_nan() {
             return Ok(Value::text(&b""[..]));
         }
@@ -129,7 +134,9 @@ impl Machine<'_> {
         }
         let whole = groups.and_then(|groups| groups[0]);
         let (start, length) = match whole {
-            Some((from, to)) => (count_number(characters(&text[..from]) + 1), count_number(characters(&text[from..to]))),
+            Some((from, to)) => {
+                (count_number(characters(&text[..from]) + 1), count_number(characters(&text[from..to])))
+            }
             None => (0.0, -1.0),
         };
         self.set(Name::Global(RSTART), Value::Number(start))?;
@@ -150,7 +157,9 @@ impl Machine<'_> {
         let mut array = array.borrow_mut();
         array.clear();
         let count = parts.len();
-        array.extend(parts.into_iter().enumerate().map(|(at, part)| ((at + 1).to_string().into_bytes(), Value::outside(part))));
+        array.extend(
+            parts.into_iter().enumerate().map(|(at, part)| ((at + 1).to_string().into_bytes(), Value::outside(part))),
+        );
         Ok(Value::Number(count_number(count)))
     }
 
@@ -160,7 +169,7 @@ impl Machine<'_> {
         let record = Expression::Field(Box::new(Expression::Number(0.0)));
         let place = arguments.get(2).unwrap_or(&record);
         let text = self.text(place)?;
-        let mut replace = |groups: &[Option<(usize, usize)>], output: &mut Vec<u8>| {
+        let mut replace = |groups: &[Option<Span>], output: &mut Vec<u8>| {
             let (from, to) = groups[0].expect("the whole match is always there");
             expand(&replacement, &text[from..to], output);
         };
@@ -181,10 +190,12 @@ impl Machine<'_> {
             None => self.record.clone(),
         };
         let global = matches!(how.first(), Some(b'g' | b'G'));
-        let number = if global { 1 } else { usize::try_from(truncated(Value::outside(how).number())).unwrap_or(1).max(1) };
-        let mut replace = |groups: &[Option<(usize, usize)>], output: &mut Vec<u8>| {
+        let number =
+            if global { 1 } else { usize::try_from(truncated(Value::outside(how).number())).unwrap_or(1).max(1) };
+        let mut replace = |groups: &[Option<Span>], output: &mut Vec<u8>| {
             let mut bytes = replacement.iter();
-            let group = |index: usize| groups.get(index).copied().flatten().map_or(&b""[..], |(from, to)| &text[from..to]);
+            let group =
+                |index: usize| groups.get(index).copied().flatten().map_or(&b""[..], |(from, to)| &text[from..to]);
             while let Some(byte) = bytes.next() {
                 match byte {
                     b'&' => output.extend(group(0)),
@@ -323,13 +334,16 @@ fn expand(replacement: &Rc<[u8]>, matched: &[u8], output: &mut Vec<u8>) {
     }
 }
 
+/// Appends what stands for a match, which is given by its groups.
+type Replace<'r> = dyn FnMut(&[Option<Span>], &mut Vec<u8>) + 'r;
+
 /// Replaces matches from the `number`th on, and returns how many there were.
 fn replaced(
     text: &[u8],
-    pattern: &crate::pattern::Pattern,
+    pattern: &Pattern,
     number: usize,
     global: bool,
-    replace: &mut dyn FnMut(&[Option<(usize, usize)>], &mut Vec<u8>),
+    replace: &mut Replace<'_>,
 ) -> (Vec<u8>, usize) {
     let mut output = Vec::new();
     let (mut at, mut copied, mut seen, mut count) = (0, 0, 0, 0);

@@ -61,7 +61,7 @@ pub(super) struct Machine<'m> {
 }
 
 impl<'m> Machine<'m> {
-    pub(super) fn new(invocation: &'m mut Invocation<'_>, program: &'m Program, operands: Vec<String>) -> Self {
+    pub(super) fn new(invocation: &'m mut Invocation<'_>, program: &'m Program, operands: &[String]) -> Self {
         let streams = Streams::new(
             invocation.cwd,
             invocation.env,
@@ -96,8 +96,17 @@ impl<'m> Machine<'m> {
         machine
     }
 
-    fn prepare(&mut self, env: &std::collections::BTreeMap<String, String>, operands: Vec<String>) {
-        let texts = [(FS, " "), (OFS, " "), (ORS, "\n"), (RS, "\n"), (SUBSEP, "\u{1c}"), (CONVFMT, "%.6g"), (OFMT, "%.6g"), (FILENAME, "")];
+    fn prepare(&mut self, env: &std::collections::BTreeMap<String, String>, operands: &[String]) {
+        let texts = [
+            (FS, " "),
+            (OFS, " "),
+            (ORS, "\n"),
+            (RS, "\n"),
+            (SUBSEP, "\u{1c}"),
+            (CONVFMT, "%.6g"),
+            (OFMT, "%.6g"),
+            (FILENAME, ""),
+        ];
         for (index, text) in texts {
             self.globals[index] = Cell::Scalar(Value::text(text.as_bytes()));
         }
@@ -110,7 +119,8 @@ impl<'m> Machine<'m> {
         self.globals[ENVIRON] = Cell::Array(Rc::new(environment.collect::<HashMap<_, _>>().into()));
         let mut arguments = HashMap::from([(b"0".to_vec(), Value::text(&b"awk"[..]))]);
         let count = operands.len() + 1;
-        arguments.extend(operands.iter().enumerate().map(|(at, text)| ((at + 1).to_string().into_bytes(), outside(text))));
+        arguments
+            .extend(operands.iter().enumerate().map(|(at, text)| ((at + 1).to_string().into_bytes(), outside(text))));
         self.globals[ARGV] = Cell::Array(Rc::new(arguments.into()));
         self.globals[ARGC] = Cell::Scalar(Value::Number(count_number(count)));
     }
@@ -134,14 +144,15 @@ impl<'m> Machine<'m> {
     fn everything(&mut self) -> Result<(), Stop> {
         let program = self.program;
         for body in &program.begin {
-            if let Flow::Exit = self.block(body)? {
+            if let Flow::Exit = left(self.block(body))? {
                 // As in mawk and gawk, BEGIN that exits still runs END, but reads nothing.
                 self.finished = true;
                 return self.ending();
             }
         }
         if !program.rules.is_empty() || !program.end.is_empty() {
-            self.records()?;
+            // An `exit` deep in a function ends the reading too.
+            left(self.records().map(|()| Flow::GoOn))?;
         }
         self.ending()
     }
@@ -149,7 +160,7 @@ impl<'m> Machine<'m> {
     fn ending(&mut self) -> Result<(), Stop> {
         let program = self.program;
         for body in &program.end {
-            if let Flow::Exit = self.block(body)? {
+            if let Flow::Exit = left(self.block(body))? {
                 break;
             }
         }
@@ -164,12 +175,11 @@ impl<'m> Machine<'m> {
                 if !self.selects(index, &rule.pattern)? {
                     continue;
                 }
-                let flow = match &rule.body {
-                    Some(body) => self.block(body)?,
-                    None => {
-                        self.print_record()?;
-                        Flow::GoOn
-                    }
+                let flow = if let Some(body) = &rule.body {
+                    self.block(body)?
+                } else {
+                    self.print_record()?;
+                    Flow::GoOn
                 };
                 match flow {
                     Flow::Next => break,
@@ -510,7 +520,12 @@ impl<'m> Machine<'m> {
         Ok(Flow::GoOn)
     }
 
-    fn while_loop(&mut self, condition: Option<&Expression>, step: Option<&Statement>, body: &Statement) -> Result<Flow, Stop> {
+    fn while_loop(
+        &mut self,
+        condition: Option<&Expression>,
+        step: Option<&Statement>,
+        body: &Statement,
+    ) -> Result<Flow, Stop> {
         loop {
             if let Some(condition) = condition
                 && !self.truth(condition)?
@@ -708,7 +723,10 @@ impl<'m> Machine<'m> {
     fn call(&mut self, function: usize, arguments: &[Expression]) -> Result<Value, Stop> {
         let function = &self.program.functions[function];
         if arguments.len() > function.parameters {
-            return Err(Stop::code(FAILED, format!("function {} called with more arguments than declared", function.name)));
+            return Err(Stop::code(
+                FAILED,
+                format!("function {} called with more arguments than declared", function.name),
+            ));
         }
         if self.frames.len() >= MAX_CALLS {
             return Err(Stop::code(FAILED, format!("function {}: calls are nested too deeply", function.name)));
@@ -739,10 +757,10 @@ impl<'m> Machine<'m> {
             Source::Main => self.next_record()?,
             Source::File(name) => {
                 let name = self.text(name)?;
-                match self.streams.read_file(&name, &self.record_end)? {
-                    Some(record) => record,
-                    None => return Ok(Value::Number(-1.0)),
+                if !self.streams.is_readable(&name) {
+                    return Ok(Value::Number(-1.0));
                 }
+                self.streams.read(&name, &self.record_end)?
             }
             Source::Command(line) => {
                 let line = self.text(line)?;
@@ -768,7 +786,8 @@ fn assignment(operand: &str) -> Option<(&str, &str)> {
     let (name, value) = operand.split_once('=')?;
     let mut letters = name.chars();
     let first = letters.next()?;
-    let is_name = (first.is_ascii_alphabetic() || first == '_') && letters.all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let is_name =
+        (first.is_ascii_alphabetic() || first == '_') && letters.all(|c| c.is_ascii_alphanumeric() || c == '_');
     is_name.then_some((name, value))
 }
 
@@ -805,4 +824,12 @@ pub(super) fn count_number(count: usize) -> f64 {
 fn index_number(number: f64) -> Result<usize, Stop> {
     let wrong = || Stop::code(FAILED, format!("attempt to access field {number}"));
     usize::try_from(crate::format::truncated(number)).map_err(|_| wrong())
+}
+
+/// An `exit` in a function comes as an error, because no value of the call is left.
+fn left(flow: Result<Flow, Stop>) -> Result<Flow, Stop> {
+    match flow {
+        Err(Stop::Quiet(_)) => Ok(Flow::Exit),
+        other => other,
+    }
 }

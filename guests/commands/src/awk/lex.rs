@@ -21,9 +21,9 @@ pub(super) enum Token {
 
 /// Longer signs come first.
 const SIGNS: [&str; 46] = [
-    "**=", "&&", "||", "++", "--", "+=", "-=", "*=", "/=", "%=", "^=", "**", "==", "<=", ">=", "!=", ">>", "!~", "{", "}",
-    "(", ")", "[", "]", ";", ",", "+", "-", "*", "/", "%", "^", "!", "<", ">", "|", "?", ":", "~", "$", "=", "&", "#", "@",
-    "'", "`",
+    "**=", "&&", "||", "++", "--", "+=", "-=", "*=", "/=", "%=", "^=", "**", "==", "<=", ">=", "!=", ">>", "!~", "{",
+    "}", "(", ")", "[", "]", ";", ",", "+", "-", "*", "/", "%", "^", "!", "<", ">", "|", "?", ":", "~", "$", "=", "&",
+    "#", "@", "'", "`",
 ];
 
 pub(super) fn tokens(text: &str) -> Result<Vec<(Token, usize)>, Stop> {
@@ -108,8 +108,12 @@ impl Lexer<'_> {
         let rest = &self.text[self.at..];
         let is_hex = rest.len() > 2 && rest[0] == b'0' && matches!(rest[1], b'x' | b'X') && rest[2].is_ascii_hexdigit();
         if is_hex {
-            let digits: String = rest[2..].iter().take_while(|byte| byte.is_ascii_hexdigit()).map(|byte| char::from(*byte)).collect();
-            let number = digits.chars().filter_map(|digit| digit.to_digit(16)).fold(0.0, |sum, digit| sum * 16.0 + f64::from(digit));
+            let digits: String =
+                rest[2..].iter().take_while(|byte| byte.is_ascii_hexdigit()).map(|byte| char::from(*byte)).collect();
+            let number = digits
+                .chars()
+                .filter_map(|digit| digit.to_digit(16))
+                .fold(0.0, |sum, digit| sum * 16.0 + f64::from(digit));
             self.at += 2 + digits.len();
             self.push(Token::Number(number));
             return;

@@ -7,8 +7,8 @@ use crate::report::Stop;
 
 use super::lex::{self, Token, wrong};
 use super::syntax::{
-    Arithmetic, Builtin, Comparison, Expression, Function, Name, Program, Redirection, RedirectionKind, Rule, RulePattern,
-    SPECIAL, Source, Statement,
+    Arithmetic, Builtin, Comparison, Expression, Function, Name, Program, Redirection, RedirectionKind, Rule,
+    RulePattern, SPECIAL, Source, Statement,
 };
 
 /// Deeper expressions than these are an attack on the stack.
@@ -139,7 +139,11 @@ impl Parser {
             if self.take_word(word) {
                 self.newlines();
                 let body = self.block()?;
-                if word == "BEGIN" { self.program.begin.push(body) } else { self.program.end.push(body) }
+                if word == "BEGIN" {
+                    self.program.begin.push(body)
+                } else {
+                    self.program.end.push(body)
+                }
                 return Ok(());
             }
         }
@@ -369,8 +373,9 @@ impl Parser {
             }
             self.newlines();
         }
-        if let [Expression::List(inner)] = list.as_slice() {
-            list = inner.clone();
+        // Brackets around all of it are no value.
+        if let [Expression::List(inner)] = list.as_mut_slice() {
+            list = std::mem::take(inner);
         }
         let kind = match self.peek() {
             Token::Sign(">") => Some(RedirectionKind::Write),
@@ -618,7 +623,8 @@ impl Parser {
             Token::Text(text) => Ok(Expression::Text(text)),
             Token::Regex(source) => pattern(&source).map(|pattern| Expression::Regex(Box::new(pattern))),
             Token::Sign("$") => {
-                let index = if self.is("++") || self.is("--") || self.is("-") { self.unary()? } else { self.primary()? };
+                let index =
+                    if self.is("++") || self.is("--") || self.is("-") { self.unary()? } else { self.primary()? };
                 Ok(Expression::Field(Box::new(index)))
             }
             Token::Sign(sign @ ("++" | "--")) => {
@@ -658,7 +664,11 @@ impl Parser {
         }
         if let Some(builtin) = Builtin::named(name) {
             // `length` alone is that of the record.
-            return if builtin == Builtin::Length { Ok(Expression::Builtin(builtin, Vec::new())) } else { Err(self.wrong()) };
+            return if builtin == Builtin::Length {
+                Ok(Expression::Builtin(builtin, Vec::new()))
+            } else {
+                Err(self.wrong())
+            };
         }
         let variable = self.variable(name);
         if self.take("[") {

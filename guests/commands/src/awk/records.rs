@@ -123,7 +123,8 @@ impl FieldEnd {
                 text.chars().map(|character| character.to_string().into_bytes()).collect()
             }
             Self::Matching(pattern) => {
-                let lines: Vec<&[u8]> = if paragraph { text.split(|byte| *byte == b'\n').collect() } else { vec![text] };
+                let lines: Vec<&[u8]> =
+                    if paragraph { text.split(|byte| *byte == b'\n').collect() } else { vec![text] };
                 lines.into_iter().flat_map(|line| split_by(pattern, line)).collect()
             }
         }

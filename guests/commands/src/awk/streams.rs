@@ -96,10 +96,9 @@ impl<'a> Streams<'a> {
         let was_read = self.readers.remove(name).is_some();
         match self.writers.remove(name) {
             Some(Writer::Command(input)) => f64::from(self.system(name, &input)),
-            Some(Writer::File(mut file)) => if file.flush().is_ok() { 0.0 } else { -1.0 },
-            Some(_) => 0.0,
-            None if was_read => 0.0,
-            None => -1.0,
+            Some(Writer::File(mut file)) => file.flush().map_or(-1.0, |()| 0.0),
+            None if !was_read => -1.0,
+            _ => 0.0,
         }
     }
 
@@ -109,14 +108,14 @@ impl<'a> Streams<'a> {
         }
     }
 
-    /// Reads a record of a file; none where there is no such file.
-    pub(super) fn read_file(&mut self, name: &[u8], end: &RecordEnd) -> Result<Option<Option<Vec<u8>>>, Stop> {
+    /// Opens a file for reading, unless it is open, and tells whether it is there.
+    pub(super) fn is_readable(&mut self, name: &[u8]) -> bool {
         if !self.readers.contains_key(name) {
             let path = self.cwd.join(&*String::from_utf8_lossy(name));
-            let Ok(file) = input::file(&path) else { return Ok(None) };
+            let Ok(file) = input::file(&path) else { return false };
             self.readers.insert(name.to_vec(), (Reader::File(file), Rest::default()));
         }
-        self.read(name, end).map(Some)
+        true
     }
 
     /// Reads a record of what a command writes.
@@ -130,7 +129,8 @@ impl<'a> Streams<'a> {
         self.read(line, end)
     }
 
-    fn read(&mut self, name: &[u8], end: &RecordEnd) -> Result<Option<Vec<u8>>, Stop> {
+    /// Reads a record of an open file.
+    pub(super) fn read(&mut self, name: &[u8], end: &RecordEnd) -> Result<Option<Vec<u8>>, Stop> {
         let (reader, rest) = self.readers.get_mut(name).expect("the caller put it in");
         let reader: &mut dyn BufRead = match reader {
             Reader::File(file) => file,

@@ -6,8 +6,8 @@ use crate::pattern::Pattern;
 
 /// Variables that mean something, at their places among the globals.
 pub(super) const SPECIAL: [&str; 16] = [
-    "NF", "NR", "FNR", "FS", "OFS", "ORS", "RS", "FILENAME", "SUBSEP", "RSTART", "RLENGTH", "CONVFMT", "OFMT", "ENVIRON",
-    "ARGC", "ARGV",
+    "NF", "NR", "FNR", "FS", "OFS", "ORS", "RS", "FILENAME", "SUBSEP", "RSTART", "RLENGTH", "CONVFMT", "OFMT",
+    "ENVIRON", "ARGC", "ARGV",
 ];
 pub(super) const NF: usize = 0;
 pub(super) const NR: usize = 1;

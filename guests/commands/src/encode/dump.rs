@@ -8,9 +8,8 @@ use crate::numbers;
 use crate::options::Spec;
 use crate::report::{Outcome, Stop};
 
-const OD: Spec = Spec::new(
-    "A/address-radix= t/format= N/read-bytes= j/skip-bytes= v/output-duplicates w/width? a b c d o s x i l",
-);
+const OD: Spec =
+    Spec::new("A/address-radix= t/format= N/read-bytes= j/skip-bytes= v/output-duplicates w/width? a b c d o s x i l");
 
 /// How the bytes of a line are shown.
 #[derive(Clone, Copy)]
@@ -95,8 +94,8 @@ fn character(byte: u8) -> String {
 
 fn named(byte: u8) -> String {
     const NAMES: [&str; 33] = [
-        "nul", "soh", "stx", "etx", "eot", "enq", "ack", "bel", "bs", "ht", "nl", "vt", "ff", "cr", "so", "si", "dle", "dc1",
-        "dc2", "dc3", "dc4", "nak", "syn", "etb", "can", "em", "sub", "esc", "fs", "gs", "rs", "us", "sp",
+        "nul", "soh", "stx", "etx", "eot", "enq", "ack", "bel", "bs", "ht", "nl", "vt", "ff", "cr", "so", "si", "dle",
+        "dc1", "dc2", "dc3", "dc4", "nak", "syn", "etb", "can", "em", "sub", "esc", "fs", "gs", "rs", "us", "sp",
     ];
     match byte {
         127 => "del".into(),
@@ -133,7 +132,11 @@ pub(crate) fn od(invocation: &mut Invocation<'_>) -> Outcome {
     let (limit, skip) = (size("N")?.unwrap_or(u64::MAX), size("j")?.unwrap_or(0));
     let width = match options.value("w") {
         Some("") => 32,
-        Some(text) => text.parse().ok().filter(|width| *width > 0).ok_or_else(|| Stop::failed(format!("invalid -w argument '{text}'")))?,
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|width| *width > 0)
+            .ok_or_else(|| Stop::failed(format!("invalid -w argument '{text}'")))?,
         None => 16,
     };
     let radix = options.value("A").unwrap_or("o").to_owned();
@@ -192,14 +195,21 @@ impl Dump {
     }
 
     fn line(&self, at: usize, line: &[u8], writer: &mut dyn Write) -> Result<(), Stop> {
-        // Several formats stand below each other: the widest says how wide a byte is.
-        let per_byte = |format: &Format| (format.width() + 1).div_ceil(format.bytes);
-        let widest = self.formats.iter().map(per_byte).max().unwrap_or(0);
+        // Several formats stand below each other: the widest says how wide a block of eight bytes is.
+        let width = |format: &Format| 8 / format.bytes * (format.width() + 1);
+        let widest = self.formats.iter().map(width).max().unwrap_or(0);
         for (index, format) in self.formats.iter().enumerate() {
             let address = self.address(at);
             let start = if index == 0 { address } else { " ".repeat(address.len()) };
-            let cell = widest * format.bytes;
-            let shown: String = line.chunks(format.bytes).map(|bytes| format!("{:>cell$}", format.show(bytes))).collect();
+            let count = 8 / format.bytes;
+            let missing = widest - width(format);
+            // What is missing is spread evenly.
+            let before = |place: usize| {
+                missing * (count - place % count) / count - missing * (count - place % count - 1) / count
+            };
+            let cells = line.chunks(format.bytes).enumerate();
+            let shown: String =
+                cells.flat_map(|(place, bytes)| [" ".repeat(before(place)), format.show(bytes)]).collect();
             writeln!(writer, "{start}{shown}")?;
         }
         Ok(())
@@ -210,11 +220,15 @@ const XXD: Spec = Spec::new("p/ps/postscript/plain r/revert l/len= s/seek= c/col
 
 pub(crate) fn xxd(invocation: &mut Invocation<'_>) -> Outcome {
     // Long names have one dash here.
-    let args: Vec<String> = invocation.args.iter().map(|word| match word.as_str() {
-        "-ps" | "-plain" | "-postscript" => "-p".to_owned(),
-        "-len" | "-cols" | "-seek" | "-revert" | "-include" | "-bits" => format!("-{word}"),
-        _ => word.clone(),
-    }).collect();
+    let args: Vec<String> = invocation
+        .args
+        .iter()
+        .map(|word| match word.as_str() {
+            "-ps" | "-plain" | "-postscript" => "-p".to_owned(),
+            "-len" | "-cols" | "-seek" | "-revert" | "-include" | "-bits" => format!("-{word}"),
+            _ => word.clone(),
+        })
+        .collect();
     let options = XXD.parse(&args)?;
     let number = |name: &str, or: usize| match options.value(name) {
         Some(text) => {
@@ -227,9 +241,13 @@ pub(crate) fn xxd(invocation: &mut Invocation<'_>) -> Outcome {
         return Err(Stop::failed("little-endian dumps are not supported"));
     }
     let operand = options.inputs()[0];
-    let mut reader = input::open(invocation.cwd, invocation.stdin, operand).map_err(|error| Stop::code(2, format!("{operand}: {}", crate::report::reason(&error))))?;
+    let mut reader = input::open(invocation.cwd, invocation.stdin, operand)
+        .map_err(|error| Stop::code(2, format!("{operand}: {}", crate::report::reason(&error))))?;
     let mut file = match options.operands.get(1) {
-        Some(name) => Some(input::create(invocation.cwd, name, false).map_err(|error| Stop::code(3, format!("{name}: {}", crate::report::reason(&error))))?),
+        Some(name) => Some(
+            input::create(invocation.cwd, name, false)
+                .map_err(|error| Stop::code(3, format!("{name}: {}", crate::report::reason(&error))))?,
+        ),
         None => None,
     };
     let writer: &mut dyn Write = match &mut file {
@@ -241,7 +259,19 @@ pub(crate) fn xxd(invocation: &mut Invocation<'_>) -> Outcome {
         return revert(&mut *reader, writer, plain);
     }
     input::copy(&mut *reader, &mut std::io::sink(), number("s", 0)? as u64)?;
-    let columns = number("c", if plain { 30 } else if bits { 6 } else if options.has("i") { 12 } else { 16 })?.max(1);
+    let columns = number(
+        "c",
+        if plain {
+            30
+        } else if bits {
+            6
+        } else if options.has("i") {
+            12
+        } else {
+            16
+        },
+    )?
+    .max(1);
     let group = match number("g", if bits { 1 } else { 2 })? {
         0 => columns,
         group => group,
@@ -292,8 +322,12 @@ impl Style {
     fn line(&self, line: &[u8], at: usize, writer: &mut dyn Write) -> Result<(), Stop> {
         let digits = if self.bits { 8 } else { 2 };
         let full = self.columns * digits + self.columns.div_ceil(self.group) - 1;
-        let groups: Vec<String> = line.chunks(self.group).map(|group| group.iter().map(|byte| self.byte(*byte)).collect()).collect();
-        let shown: String = line.iter().map(|byte| if byte.is_ascii_graphic() || *byte == b' ' { char::from(*byte) } else { '.' }).collect();
+        let groups: Vec<String> =
+            line.chunks(self.group).map(|group| group.iter().map(|byte| self.byte(*byte)).collect()).collect();
+        let shown: String = line
+            .iter()
+            .map(|byte| if byte.is_ascii_graphic() || *byte == b' ' { char::from(*byte) } else { '.' })
+            .collect();
         writeln!(writer, "{at:08x}: {:<full$}  {shown}", groups.join(" "))?;
         Ok(())
     }
@@ -304,14 +338,21 @@ fn include(reader: &mut dyn BufRead, writer: &mut dyn Write, operand: &str, styl
     input::copy(reader, &mut content, limit)?;
     let lines: Vec<String> = content
         .chunks(style.columns)
-        .map(|line| format!("  {}", line.iter().map(|byte| format!("0x{}", style.byte(*byte))).collect::<Vec<_>>().join(", ")))
+        .map(|line| {
+            format!("  {}", line.iter().map(|byte| format!("0x{}", style.byte(*byte))).collect::<Vec<_>>().join(", "))
+        })
         .collect();
     if operand == "-" {
         writeln!(writer, "{}", lines.join(",\n"))?;
         return Ok(0);
     }
     let name: String = operand.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-    writeln!(writer, "unsigned char {name}[] = {{\n{}\n}};\nunsigned int {name}_len = {};", lines.join(",\n"), content.len())?;
+    writeln!(
+        writer,
+        "unsigned char {name}[] = {{\n{}\n}};\nunsigned int {name}_len = {};",
+        lines.join(",\n"),
+        content.len()
+    )?;
     Ok(0)
 }
 
@@ -326,7 +367,8 @@ fn revert(reader: &mut dyn BufRead, writer: &mut dyn Write, plain: bool) -> Outc
             rest.trim_start().split("  ").next().unwrap_or_default()
         };
         let digits: Vec<u32> = digits.chars().filter(|c| !c.is_whitespace()).map_while(|c| c.to_digit(16)).collect();
-        let bytes: Vec<u8> = digits.chunks_exact(2).filter_map(|pair| u8::try_from(pair[0] * 16 + pair[1]).ok()).collect();
+        let bytes: Vec<u8> =
+            digits.chunks_exact(2).filter_map(|pair| u8::try_from(pair[0] * 16 + pair[1]).ok()).collect();
         writer.write_all(&bytes)?;
     }
     Ok(0)

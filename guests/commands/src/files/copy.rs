@@ -199,7 +199,10 @@ impl Transfer {
             return false;
         }
         if !to.is_dir() && is_folder {
-            self.fail(invocation, &format!("cannot overwrite non-directory '{shown_to}' with directory '{shown_from}'"));
+            self.fail(
+                invocation,
+                &format!("cannot overwrite non-directory '{shown_to}' with directory '{shown_from}'"),
+            );
             return false;
         }
         let full = self.moves && is_folder && fs::read_dir(to).is_ok_and(|mut entries| entries.next().is_some());
@@ -260,7 +263,8 @@ impl Transfer {
             let below = |shown_folder: &str| format!("{}/{shown}", shown_folder.trim_end_matches('/'));
             self.one(invocation, (&entry.path(), &below(shown_from)), (&to.join(&name), &below(shown_to)), depth + 1)?;
         }
-        if self.moves && !self.failed
+        if self.moves
+            && !self.failed
             && let Err(error) = fs::remove_dir(from)
         {
             self.fail(invocation, &format!("cannot remove '{shown_from}': {}", reason(&error)));

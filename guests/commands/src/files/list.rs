@@ -39,7 +39,9 @@ pub(crate) fn ls(invocation: &mut Invocation<'_>) -> Outcome {
         let follow = listing.follow || !(listing.long || listing.classify || options.has("d"));
         let facts = Facts::read(&path, follow).or_else(|_| Facts::read(&path, false));
         match facts {
-            Ok(facts) if facts.kind == Kind::Folder && !options.has("d") => folders.push(Entry::new(operand, &path, facts)),
+            Ok(facts) if facts.kind == Kind::Folder && !options.has("d") => {
+                folders.push(Entry::new(operand, &path, facts))
+            }
             Ok(facts) => files.push(Entry::new(operand, &path, facts)),
             Err(error) => {
                 complain(invocation, format_args!("cannot access '{operand}': {}", reason(&error)));
@@ -169,7 +171,14 @@ impl Listing {
         }
     }
 
-    fn folder(&mut self, invocation: &mut Invocation<'_>, path: &Path, shown: &str, headed: bool, depth: usize) -> Result<(), Stop> {
+    fn folder(
+        &mut self,
+        invocation: &mut Invocation<'_>,
+        path: &Path,
+        shown: &str,
+        headed: bool,
+        depth: usize,
+    ) -> Result<(), Stop> {
         let mut entries = match self.entries(path) {
             Ok(entries) => entries,
             Err(error) => {
@@ -191,8 +200,17 @@ impl Listing {
         }
         self.show(invocation, &entries)?;
         if self.recursive && depth < MAX_DEPTH {
-            for entry in entries.iter().filter(|entry| entry.facts.kind == Kind::Folder && !matches!(entry.name.as_str(), "." | "..")) {
-                self.folder(invocation, &entry.path, &format!("{}/{}", shown.trim_end_matches('/'), entry.name), true, depth + 1)?;
+            for entry in entries
+                .iter()
+                .filter(|entry| entry.facts.kind == Kind::Folder && !matches!(entry.name.as_str(), "." | ".."))
+            {
+                self.folder(
+                    invocation,
+                    &entry.path,
+                    &format!("{}/{}", shown.trim_end_matches('/'), entry.name),
+                    true,
+                    depth + 1,
+                )?;
             }
         }
         Ok(())
@@ -231,14 +249,19 @@ impl Listing {
             for (column, text) in row.iter().enumerate() {
                 let width = widths[column];
                 // Names of people are left, numbers right.
-                let cell = if text.starts_with(|c: char| c.is_ascii_digit()) || !self.long { format!("{text:>width$}") } else { format!("{text:<width$}") };
+                let cell = if text.starts_with(|c: char| c.is_ascii_digit()) || !self.long {
+                    format!("{text:>width$}")
+                } else {
+                    format!("{text:<width$}")
+                };
                 line.push_str(&cell);
                 line.push(' ');
             }
             line.push_str(&self.name(entry));
             shown.push(line);
         }
-        let text = if self.commas { format!("{}{}", shown.join(", "), self.end) } else { shown.iter().map(|line| format!("{line}{}", self.end)).collect() };
+        let between = if self.commas { ", ".to_owned() } else { self.end.to_string() };
+        let text = format!("{}{}", shown.join(&between), self.end);
         if !shown.is_empty() {
             invocation.stdout.write_all(text.as_bytes())?;
         }
@@ -283,7 +306,11 @@ impl Listing {
     }
 
     fn name(&self, entry: &Entry) -> String {
-        let name = if self.quoted { format!("\"{}\"", entry.name.replace('\\', "\\\\").replace('"', "\\\"")) } else { entry.name.clone() };
+        let name = if self.quoted {
+            format!("\"{}\"", entry.name.replace('\\', "\\\\").replace('"', "\\\""))
+        } else {
+            entry.name.clone()
+        };
         let facts = &entry.facts;
         let mark = match facts.kind {
             Kind::Folder if self.classify || self.slashes => "/",
@@ -292,7 +319,8 @@ impl Listing {
             _ => "",
         };
         if self.long && facts.kind == Kind::Link {
-            let target = fs::read_link(&entry.path).map(|target| target.to_string_lossy().into_owned()).unwrap_or_default();
+            let target =
+                fs::read_link(&entry.path).map(|target| target.to_string_lossy().into_owned()).unwrap_or_default();
             return format!("{name} -> {target}");
         }
         format!("{name}{mark}")

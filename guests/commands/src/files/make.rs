@@ -25,7 +25,9 @@ pub(crate) fn mkdir(invocation: &mut Invocation<'_>) -> Outcome {
         let existed = path.is_dir();
         let made = if options.has("p") { fs::create_dir_all(&path) } else { fs::create_dir(&path) };
         match made {
-            Ok(()) if options.has("v") && !existed => writeln!(invocation.stdout, "mkdir: created directory '{operand}'")?,
+            Ok(()) if options.has("v") && !existed => {
+                writeln!(invocation.stdout, "mkdir: created directory '{operand}'")?
+            }
             Ok(()) => {}
             Err(error) => {
                 complain(invocation, format_args!("cannot create directory '{operand}': {}", reason(&error)));
@@ -48,12 +50,17 @@ pub(crate) fn rmdir(invocation: &mut Invocation<'_>) -> Outcome {
         let mut name = operand.trim_end_matches('/');
         loop {
             let path = invocation.path(name);
-            let removed = if path.is_symlink() || path.is_file() { Err(io::ErrorKind::NotADirectory.into()) } else { fs::remove_dir(&path) };
+            let removed = if path.is_symlink() || path.is_file() {
+                Err(io::ErrorKind::NotADirectory.into())
+            } else {
+                fs::remove_dir(&path)
+            };
             if options.has("v") {
                 writeln!(invocation.stdout, "rmdir: removing directory, '{name}'")?;
             }
             if let Err(error) = removed {
-                let tolerated = options.has("ignore-fail-on-non-empty") && error.kind() == io::ErrorKind::DirectoryNotEmpty;
+                let tolerated =
+                    options.has("ignore-fail-on-non-empty") && error.kind() == io::ErrorKind::DirectoryNotEmpty;
                 if !tolerated {
                     complain(invocation, format_args!("failed to remove '{name}': {}", reason(&error)));
                     code = 1;
@@ -82,10 +89,12 @@ pub(crate) fn touch(invocation: &mut Invocation<'_>) -> Outcome {
         let facts = Facts::read(&invocation.path(reference), true).map_err(failed)?;
         (facts.accessed, facts.modified)
     } else if let Some(text) = options.value("d") {
-        let time = crate::date::parse(text, clock::now()).ok_or_else(|| Stop::failed(format!("invalid date format '{text}'")))?;
+        let time = crate::date::parse(text, clock::now())
+            .ok_or_else(|| Stop::failed(format!("invalid date format '{text}'")))?;
         (clock::system(time), clock::system(time))
     } else if let Some(text) = options.value("t") {
-        let time = crate::date::parse_compact(text).ok_or_else(|| Stop::failed(format!("invalid date format '{text}'")))?;
+        let time =
+            crate::date::parse_compact(text).ok_or_else(|| Stop::failed(format!("invalid date format '{text}'")))?;
         (clock::system(time), clock::system(time))
     } else {
         (now, now)
@@ -112,11 +121,8 @@ pub(crate) fn touch(invocation: &mut Invocation<'_>) -> Outcome {
 }
 
 fn touch_one(path: &Path, times: fs::FileTimes) -> io::Result<()> {
-    let file = if path.is_dir() {
-        fs::File::open(path)?
-    } else {
-        fs::File::options().create(true).append(true).open(path)?
-    };
+    let file =
+        if path.is_dir() { fs::File::open(path)? } else { fs::File::options().create(true).append(true).open(path)? };
     file.set_times(times)
 }
 
@@ -143,9 +149,14 @@ pub(crate) fn ln(invocation: &mut Invocation<'_>) -> Outcome {
     let mut code = 0;
     for source in sources {
         let to = super::copy::landing(&target_path, source, into);
-        let shown = if into { format!("{}/{}", target.trim_end_matches('/'), crate::words::last_part(source)) } else { target.to_owned() };
+        let shown = if into {
+            format!("{}/{}", target.trim_end_matches('/'), crate::words::last_part(source))
+        } else {
+            target.to_owned()
+        };
         if options.has("f") && to.symlink_metadata().is_ok_and(|found| !found.is_dir()) {
-            fs::remove_file(&to).map_err(|error| Stop::failed(format!("cannot remove '{shown}': {}", reason(&error))))?;
+            fs::remove_file(&to)
+                .map_err(|error| Stop::failed(format!("cannot remove '{shown}': {}", reason(&error))))?;
         }
         let made = if options.has("r") {
             let folder = to.parent().unwrap_or(&to).to_owned();
@@ -181,7 +192,11 @@ const MKTEMP: Spec = Spec::new("d/directory u/dry-run q/quiet p/tmpdir= t suffix
 pub(crate) fn mktemp(invocation: &mut Invocation<'_>) -> Outcome {
     /// Names that are taken again and again are no accident.
     const MAX_TRIES: usize = 64;
-    let args: Vec<String> = invocation.args.iter().map(|word| if word == "--tmpdir" { "--tmpdir=".to_owned() } else { word.clone() }).collect();
+    let args: Vec<String> = invocation
+        .args
+        .iter()
+        .map(|word| if word == "--tmpdir" { "--tmpdir=".to_owned() } else { word.clone() })
+        .collect();
     let options = MKTEMP.parse(&args)?;
     let template = options.operands.first().copied();
     let usual = invocation.env.get("TMPDIR").map_or("/tmp", String::as_str);
@@ -223,7 +238,10 @@ pub(crate) fn mktemp(invocation: &mut Invocation<'_>) -> Outcome {
             Err(_) if options.has("q") => return Ok(1),
             Err(error) => {
                 let what = if options.has("d") { "directory" } else { "file" };
-                return Err(Stop::failed(format!("failed to create {what} via template '{shown}': {}", reason(&error))));
+                return Err(Stop::failed(format!(
+                    "failed to create {what} via template '{shown}': {}",
+                    reason(&error)
+                )));
             }
         }
     }
@@ -244,7 +262,13 @@ pub(crate) fn truncate(invocation: &mut Invocation<'_>) -> Outcome {
         return Err(TRUNCATE.wrong("truncate", "missing file operand"));
     }
     let base = match options.value("r") {
-        Some(name) => Some(invocation.path(name).metadata().map_err(|error| Stop::failed(format!("cannot stat '{name}': {}", reason(&error))))?.len()),
+        Some(name) => Some(
+            invocation
+                .path(name)
+                .metadata()
+                .map_err(|error| Stop::failed(format!("cannot stat '{name}': {}", reason(&error))))?
+                .len(),
+        ),
         None => None,
     };
     let size = match (options.value("s"), base) {
@@ -290,11 +314,14 @@ fn wanted_size(text: &str, current: u64) -> Option<u64> {
     })
 }
 
-const CHMOD: Spec = Spec::new("R/recursive v/verbose c/changes f/silent/quiet reference= preserve-root no-preserve-root r w x X s t u g o a");
+const CHMOD: Spec = Spec::new(
+    "R/recursive v/verbose c/changes f/silent/quiet reference= preserve-root no-preserve-root r w x X s t u g o a",
+);
 
 pub(crate) fn chmod(invocation: &mut Invocation<'_>) -> Outcome {
     // `-x` is a mode, and no option.
-    let is_mode = |word: &String| word.len() > 1 && word.starts_with('-') && word[1..].chars().all(|c| "rwxXst".contains(c));
+    let is_mode =
+        |word: &String| word.len() > 1 && word.starts_with('-') && word[1..].chars().all(|c| "rwxXst".contains(c));
     let mut words: Vec<String> = invocation.args.to_vec();
     let taken = words.iter().skip(1).position(is_mode).map(|at| words.remove(at + 1));
     let options = CHMOD.parse(&words)?;

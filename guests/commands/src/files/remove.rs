@@ -8,7 +8,8 @@ use crate::Invocation;
 use crate::options::Spec;
 use crate::report::{Outcome, complain, reason};
 
-const RM: Spec = Spec::new("f/force i I interactive? r/R/recursive d/dir v/verbose one-file-system no-preserve-root preserve-root?");
+const RM: Spec =
+    Spec::new("f/force i I interactive? r/R/recursive d/dir v/verbose one-file-system no-preserve-root preserve-root?");
 
 pub(crate) fn rm(invocation: &mut Invocation<'_>) -> Outcome {
     let options = RM.parse(invocation.args)?;
@@ -76,7 +77,12 @@ impl Removal {
         Ok(())
     }
 
-    fn folder(&mut self, invocation: &mut Invocation<'_>, path: &Path, operand: &str) -> Result<(), crate::report::Stop> {
+    fn folder(
+        &mut self,
+        invocation: &mut Invocation<'_>,
+        path: &Path,
+        operand: &str,
+    ) -> Result<(), crate::report::Stop> {
         if !self.recursive && !self.empty_folders {
             self.fail(invocation, operand, &io::ErrorKind::IsADirectory.into());
             return Ok(());

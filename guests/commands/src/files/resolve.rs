@@ -47,7 +47,9 @@ pub(crate) fn realpath(invocation: &mut Invocation<'_>) -> Outcome {
         match resolved {
             Ok(path) => {
                 let shown = match options.value("relative-to") {
-                    Some(base) => relative_to(&path, &resolve(&invocation.path(base), Existing::Nothing).unwrap_or_default()),
+                    Some(base) => {
+                        relative_to(&path, &resolve(&invocation.path(base), Existing::Nothing).unwrap_or_default())
+                    }
                     None => path.display().to_string(),
                 };
                 write!(invocation.stdout, "{shown}{end}")?;

@@ -32,11 +32,17 @@ pub(crate) fn stat(invocation: &mut Invocation<'_>) -> Outcome {
                 continue;
             }
         };
-        let status = Status { name: operand, target: std::fs::read_link(&path).ok().map(|target| target.display().to_string()), facts };
+        let status = Status {
+            name: operand,
+            target: std::fs::read_link(&path).ok().map(|target| target.display().to_string()),
+            facts,
+        };
         let text = match (options.value("printf"), options.value("c")) {
             (Some(format), _) => status.filled(&escape::expand(format.as_bytes(), Octal::Plain).0),
             (_, Some(format)) => [status.filled(format.as_bytes()), b"\n".to_vec()].concat(),
-            _ if options.has("t") => [status.filled(b"%n %s %b %f %u %g %D %i %h 0 0 %X %Y %Z 0 %o"), b"\n".to_vec()].concat(),
+            _ if options.has("t") => {
+                [status.filled(b"%n %s %b %f %u %g %D %i %h 0 0 %X %Y %Z 0 %o"), b"\n".to_vec()].concat()
+            }
             _ => status.filled(USUAL.as_bytes()),
         };
         invocation.stdout.write_all(&text)?;
@@ -64,7 +70,7 @@ impl Status<'_> {
                 filled.push(byte);
                 continue;
             }
-            if let Some((mut conversion, length)) = Conversion::parse(&format[at..]) {
+            if let Some((mut conversion, length)) = Conversion::parse_plain(&format[at..]) {
                 at += length;
                 let text = self.one(conversion.kind);
                 conversion.precision = None;

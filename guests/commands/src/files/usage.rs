@@ -25,7 +25,9 @@ pub(crate) fn du(invocation: &mut Invocation<'_>) -> Outcome {
         None => usize::MAX,
     };
     let block = match options.value("B") {
-        Some(text) => size(text).filter(|size| *size > 0).ok_or_else(|| Stop::failed(format!("invalid --block-size argument '{text}'")))?,
+        Some(text) => size(text)
+            .filter(|size| *size > 0)
+            .ok_or_else(|| Stop::failed(format!("invalid --block-size argument '{text}'")))?,
         None if options.has("b") => 1,
         None if options.has("m") => 1 << 20,
         None => 1024,
@@ -38,7 +40,12 @@ pub(crate) fn du(invocation: &mut Invocation<'_>) -> Outcome {
         follow: options.has("L"),
         block,
         end: if options.has("0") { '\0' } else { '\n' },
-        exclude: options.found.iter().filter(|found| found.name == "exclude").map(|found| crate::name::Glob::new(found.text())).collect(),
+        exclude: options
+            .found
+            .iter()
+            .filter(|found| found.name == "exclude")
+            .map(|found| crate::name::Glob::new(found.text()))
+            .collect(),
         seen: HashSet::new(),
         failed: false,
     };

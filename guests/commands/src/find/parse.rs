@@ -92,6 +92,12 @@ impl Expression {
 /// Deeper brackets than these are an attack on the stack.
 const MAX_NESTING: usize = 64;
 
+/// Returns whether a word names a place, and begins no expression.
+fn is_start(word: &str) -> bool {
+    let is_option = word.len() > 1 && word.starts_with('-');
+    !is_option && !["(", ")", "!", ","].contains(&word)
+}
+
 pub(super) fn parse(invocation: &Invocation<'_>) -> Result<Request, Stop> {
     let mut parser = Parser {
         cwd: invocation.cwd,
@@ -109,7 +115,7 @@ pub(super) fn parse(invocation: &Invocation<'_>) -> Result<Request, Stop> {
         parser.at += 1;
     }
     let mut starts = Vec::new();
-    while let Some(word) = parser.peek().filter(|word| !(word.len() > 1 && word.starts_with('-')) && !["(", ")", "!", ","].contains(word)) {
+    while let Some(word) = parser.peek().filter(|word| is_start(word)) {
         starts.push(word.to_owned());
         parser.at += 1;
     }
@@ -118,10 +124,18 @@ pub(super) fn parse(invocation: &Invocation<'_>) -> Result<Request, Stop> {
     }
     let expression = if parser.peek().is_some() { parser.comma()? } else { Expression::And(Vec::new()) };
     if let Some(word) = parser.peek() {
-        let text = if word == ")" { "you have too many ')'".to_owned() } else { format!("paths must precede expression: `{word}'") };
+        let text = if word == ")" {
+            "you have too many ')'".to_owned()
+        } else {
+            format!("paths must precede expression: `{word}'")
+        };
         return Err(Stop::failed(text));
     }
-    let expression = if expression.acts() { expression } else { Expression::And(vec![expression, Expression::Action(Action::Print('\n'))]) };
+    let expression = if expression.acts() {
+        expression
+    } else {
+        Expression::And(vec![expression, Expression::Action(Action::Print('\n'))])
+    };
     Ok(Request {
         starts,
         expression,
@@ -193,7 +207,11 @@ impl<'p> Parser<'p> {
         }
         if self.take(&["("]) {
             let inner = self.nested(Self::comma)?;
-            return if self.take(&[")"]) { Ok(inner) } else { Err(Stop::failed("invalid expression; I was expecting to find a ')' somewhere but did not see one.")) };
+            return if self.take(&[")"]) {
+                Ok(inner)
+            } else {
+                Err(Stop::failed("invalid expression; I was expecting to find a ')' somewhere but did not see one."))
+            };
         }
         self.primary()
     }
@@ -216,7 +234,9 @@ impl<'p> Parser<'p> {
 
     fn number(&mut self, of: &str) -> Result<usize, Stop> {
         let text = self.value(of)?;
-        text.parse().map_err(|_| Stop::failed(format!("Expected a positive decimal integer argument to {of}, but got '{text}'")))
+        text.parse().map_err(|_| {
+            Stop::failed(format!("Expected a positive decimal integer argument to {of}, but got '{text}'"))
+        })
     }
 
     fn compared(&mut self, of: &str) -> Result<Compared, Stop> {
@@ -256,7 +276,11 @@ impl<'p> Parser<'p> {
         loop {
             let next = self.value(word)?;
             if next == ";" {
-                return if words.is_empty() { Err(Stop::failed(format!("invalid argument `;' to `{word}'"))) } else { Ok(Action::Run(words, word == "-execdir")) };
+                return if words.is_empty() {
+                    Err(Stop::failed(format!("invalid argument `;' to `{word}'")))
+                } else {
+                    Ok(Action::Run(words, word == "-execdir"))
+                };
             }
             if next == "+" && words.last().is_some_and(|last| last == "{}") {
                 words.pop();
@@ -287,7 +311,9 @@ impl<'p> Parser<'p> {
                 self.follow = true;
                 Test::Constant(true)
             }
-            "-xdev" | "-mount" | "-noleaf" | "-daystart" | "-warn" | "-nowarn" | "-ignore_readdir_race" => Test::Constant(true),
+            "-xdev" | "-mount" | "-noleaf" | "-daystart" | "-warn" | "-nowarn" | "-ignore_readdir_race" => {
+                Test::Constant(true)
+            }
             "-regextype" => {
                 self.value(word)?;
                 Test::Constant(true)
@@ -330,7 +356,8 @@ impl<'p> Parser<'p> {
 
     /// Emacs's syntax, the usual one, is nearest to the basic one with `+` and `?`; the others are extended.
     fn regex_syntax(&self) -> Syntax {
-        let given = self.words[..self.at].windows(2).rev().find(|pair| pair[0] == "-regextype").map(|pair| pair[1].as_str());
+        let given =
+            self.words[..self.at].windows(2).rev().find(|pair| pair[0] == "-regextype").map(|pair| pair[1].as_str());
         match given {
             Some("posix-basic" | "sed" | "grep" | "ed") => Syntax::Basic,
             _ => Syntax::Extended,

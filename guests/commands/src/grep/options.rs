@@ -65,7 +65,10 @@ impl Request {
         let args = with_context_numbers(invocation.args);
         let options = GREP.parse(&args)?;
         if options.has("P") {
-            return Err(Stop::code(FAILED, "support for the -P option is not compiled into this --disable-perl-regexp binary"));
+            return Err(Stop::code(
+                FAILED,
+                "support for the -P option is not compiled into this --disable-perl-regexp binary",
+            ));
         }
         let mut operands = options.operands.iter().map(|operand| (*operand).to_owned());
         let given = given_patterns(&options, invocation)?;
@@ -82,7 +85,9 @@ impl Request {
             true => vec!["-".to_owned()],
             false => inputs,
         };
-        let globs = |name: &str| options.found.iter().filter(|found| found.name == name).map(|found| Glob::new(found.text())).collect();
+        let globs = |name: &str| {
+            options.found.iter().filter(|found| found.name == name).map(|found| Glob::new(found.text())).collect()
+        };
         Ok(Self {
             patterns,
             with_names: with_names(&options).unwrap_or(many),
@@ -127,7 +132,10 @@ impl Request {
 
 /// Rewrites `-3` to `-C3`.
 fn with_context_numbers(args: &[String]) -> Vec<String> {
-    let is_number = |word: &str| word.strip_prefix('-').is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()));
+    let is_number = |word: &str| {
+        word.strip_prefix('-')
+            .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
+    };
     let mut options = true;
     let rewritten = args.iter().map(|word| {
         options &= word != "--";
@@ -148,8 +156,11 @@ fn given_patterns(options: &Options<'_>, invocation: &mut Invocation<'_>) -> Res
         match found.name {
             "e" => list.push(found.text().to_owned()),
             "f" => {
-                let failed = |error: &std::io::Error| Stop::code(FAILED, format!("{}: {}", found.text(), crate::report::reason(error)));
-                let mut reader = input::open(invocation.cwd, invocation.stdin, found.text()).map_err(|error| failed(&error))?;
+                let failed = |error: &std::io::Error| {
+                    Stop::code(FAILED, format!("{}: {}", found.text(), crate::report::reason(error)))
+                };
+                let mut reader =
+                    input::open(invocation.cwd, invocation.stdin, found.text()).map_err(|error| failed(&error))?;
                 let text = input::everything(&mut *reader)?;
                 list.extend(input::lines(&text).iter().map(|line| String::from_utf8_lossy(line).into_owned()));
             }
@@ -176,9 +187,12 @@ impl Patterns {
         let ignore_case = (options.has("i") || options.has("y")) && !options.has("no-ignore-case");
         let dialect = Dialect { ignore_case, ..Dialect::of(syntax.unwrap_or(usual)) };
         let whole_lines = options.has("x");
-        let compile = |line: &str| match whole_lines {
-            true => Pattern::new(&whole(line, dialect.syntax), Dialect { syntax: whole_syntax(dialect.syntax), ..dialect }),
-            false => Pattern::new(line, dialect),
+        let compile = |line: &str| {
+            if whole_lines {
+                Pattern::new(&whole(line, dialect.syntax), Dialect { syntax: whole_syntax(dialect.syntax), ..dialect })
+            } else {
+                Pattern::new(line, dialect)
+            }
         };
         let lines = sources.iter().flat_map(|source| source.split('\n'));
         let list = lines.map(compile).collect::<Result<_, _>>()?;
@@ -192,7 +206,8 @@ fn whole(line: &str, syntax: Syntax) -> String {
         Syntax::Basic => format!("^\\({line}\\)$"),
         Syntax::Extended => format!("^({line})$"),
         Syntax::Fixed => {
-            let literal: String = line.chars().flat_map(|c| if c.is_ascii_punctuation() { vec!['\\', c] } else { vec![c] }).collect();
+            let literal: String =
+                line.chars().flat_map(|c| if c.is_ascii_punctuation() { vec!['\\', c] } else { vec![c] }).collect();
             format!("^({literal})$")
         }
     }

@@ -279,7 +279,8 @@ impl Translation {
         self.at += length;
         if let Some(start) = self.atom {
             let most = most.map(|most| most.to_string()).unwrap_or_default();
-            let repetition = if most == least.to_string() { format!("{{{least}}}") } else { format!("{{{least},{most}}}") };
+            let repetition =
+                if most == least.to_string() { format!("{{{least}}}") } else { format!("{{{least},{most}}}") };
             self.apply(start, &repetition);
         }
         Ok(())
@@ -338,7 +339,7 @@ impl Translation {
         if crate::tr::class_of(name).is_none() {
             return Err(wrong("Invalid character class name"));
         }
-        self.output.push_str(&format!("[:{name}:]"));
+        self.output.extend(["[:", name, ":]"]);
         Ok(())
     }
 
@@ -357,7 +358,7 @@ impl Translation {
             return Err(wrong("Invalid range end"));
         }
         let text = |character: char| class_text(character.encode_utf8(&mut [0; 4]));
-        self.output.push_str(&format!("{}-{}", text(from), text(to)));
+        self.output.extend([text(from).as_str(), "-", text(to).as_str()]);
         Ok(())
     }
 

@@ -25,7 +25,12 @@ pub(super) struct Settings {
 const UNREADABLE: i32 = 2;
 const FAILED: i32 = 4;
 
-pub(super) fn run(invocation: &mut Invocation<'_>, program: &Program, settings: &Settings, inputs: Vec<String>) -> Outcome {
+pub(super) fn run(
+    invocation: &mut Invocation<'_>,
+    program: &Program,
+    settings: &Settings,
+    inputs: Vec<String>,
+) -> Outcome {
     let inputs = if inputs.is_empty() { vec!["-".to_owned()] } else { inputs };
     if settings.in_place.is_some() && inputs.iter().any(|input| input == "-") {
         return Err(Stop::code(FAILED, "couldn't edit -: not a regular file"));
@@ -96,10 +101,11 @@ impl Lines<'_> {
             match opened {
                 Ok(()) => self.begun.push(name),
                 Err(error) if error.kind() == std::io::ErrorKind::IsADirectory => {
-                    let verb = if self.settings.in_place.is_some() { "couldn't edit" } else { "couldn't read" };
-                    let text = if verb == "couldn't edit" { format!("{verb} {name}: not a regular file") } else { format!("read error on {name}: Is a directory") };
-                    self.complain(&text);
-                    self.code = if verb == "couldn't edit" { FAILED } else { UNREADABLE };
+                    if self.settings.in_place.is_none() {
+                        return Err(Stop::code(FAILED, format!("read error on {name}: Is a directory")));
+                    }
+                    self.complain(&format!("couldn't edit {name}: not a regular file"));
+                    self.code = FAILED;
                 }
                 Err(error) => self.complain(&format!("can't read {name}: {}", reason(&error))),
             }
@@ -204,7 +210,8 @@ impl Machine<'_> {
             };
             if !self.files.contains_key(name) && name != "/dev/stdout" {
                 let file = input::create(self.cwd, name, false);
-                let file = file.map_err(|error| Stop::code(FAILED, format!("couldn't open file {name}: {}", reason(&error))))?;
+                let file =
+                    file.map_err(|error| Stop::code(FAILED, format!("couldn't open file {name}: {}", reason(&error))))?;
                 self.files.insert(name.clone(), file);
             }
         }
@@ -276,7 +283,8 @@ impl Machine<'_> {
         let Some(edited) = self.output.edited.take() else { return Ok(()) };
         self.output.missing_end = false;
         let path = self.cwd.join(&self.lines.current);
-        let failed = |error: &std::io::Error| Stop::code(FAILED, format!("couldn't edit {}: {}", path.display(), reason(error)));
+        let failed =
+            |error: &std::io::Error| Stop::code(FAILED, format!("couldn't edit {}: {}", path.display(), reason(error)));
         if let Some(suffix) = self.settings.in_place.as_ref().filter(|suffix| !suffix.is_empty()) {
             fs::rename(&path, backup(&path, suffix)).map_err(|error| failed(&error))?;
         }
@@ -408,14 +416,15 @@ impl Machine<'_> {
 
     fn perform(&mut self, at: usize, command: &Command) -> Result<Flow, Stop> {
         match &command.action {
-            Action::Block(_) | Action::Nothing => {}
+            Action::Block(_) => {}
             Action::Append(text) => self.queue.push(Queued::Text(text.clone())),
             Action::Insert(text) => {
                 self.output.complete(self.settings.end)?;
                 self.output.bytes(text)?;
             }
             Action::Change(text) => {
-                let inside = command.to.is_some() && !command.negated && self.ranges[at] != Range::Outside && !self.is_last()?;
+                let inside =
+                    command.to.is_some() && !command.negated && self.ranges[at] != Range::Outside && !self.is_last()?;
                 if !inside {
                     self.output.complete(self.settings.end)?;
                     self.output.bytes(text)?;
@@ -435,7 +444,9 @@ impl Machine<'_> {
             }
             Action::Delete => return Ok(Flow::Next),
             Action::DeleteFirst => {
-                let Some(end) = self.space.iter().position(|byte| *byte == self.settings.end) else { return Ok(Flow::Next) };
+                let Some(end) = self.space.iter().position(|byte| *byte == self.settings.end) else {
+                    return Ok(Flow::Next);
+                };
                 self.space.drain(..=end);
                 return Ok(Flow::Restart);
             }

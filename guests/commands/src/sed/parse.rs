@@ -36,7 +36,6 @@ pub(super) enum Address {
 pub(super) enum Action {
     /// `{`: to where a line goes that it does not select.
     Block(usize),
-    Nothing,
     Append(Vec<u8>),
     Insert(Vec<u8>),
     Change(Vec<u8>),
@@ -63,10 +62,13 @@ pub(super) enum Action {
     Write(String),
     WriteFirst(String),
     Exchange,
-    Translate(Vec<(Vec<u8>, Vec<u8>)>),
+    Translate(Pairs),
     Zap,
     Number,
 }
+
+/// Characters, and what they become.
+pub(super) type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
 pub(super) struct Substitution {
     pub(super) pattern: Option<Pattern>,
@@ -153,8 +155,11 @@ impl Parser {
         for (at, label) in std::mem::take(&mut self.jumps) {
             let end = self.commands.len();
             let known = if label.is_empty() { Some(end) } else { self.labels.get(&label).copied() };
-            let place = known.ok_or_else(|| Stop::failed(format!("-e expression #1, char {}: can't find label for jump to `{label}'", self.at)))?;
-            if let Action::Branch(to) | Action::BranchIf(to) | Action::BranchUnless(to) = &mut self.commands[at].action {
+            let place = known.ok_or_else(|| {
+                Stop::failed(format!("-e expression #1, char {}: can't find label for jump to `{label}'", self.at))
+            })?;
+            if let Action::Branch(to) | Action::BranchIf(to) | Action::BranchUnless(to) = &mut self.commands[at].action
+            {
                 *to = place;
             }
         }
@@ -185,7 +190,8 @@ impl Parser {
             }
             '/' | '\\' => {
                 self.at += 1;
-                let delimiter = if first == '/' { '/' } else { self.next().ok_or_else(|| self.wrong("unexpected `,'"))? };
+                let delimiter =
+                    if first == '/' { '/' } else { self.next().ok_or_else(|| self.wrong("unexpected `,'"))? };
                 let source = self.delimited(delimiter, true).ok_or_else(|| self.wrong("unterminated address regex"))?;
                 let (mut fold, mut lines) = (false, false);
                 while let Some(flag) = self.peek().filter(|c| matches!(c, 'I' | 'M')) {
@@ -396,6 +402,9 @@ impl Parser {
             self.at += 1;
             let before = self.at;
             self.blanks();
+            if self.peek().is_none() {
+                return Ok(Vec::new());
+            }
             if self.peek() == Some('\n') {
                 self.at += 1;
             } else {
@@ -443,7 +452,8 @@ impl Parser {
                     break;
                 }
                 '0'..='9' => {
-                    let number = self.number().and_then(|number| usize::try_from(number).ok()).filter(|number| *number > 0);
+                    let number =
+                        self.number().and_then(|number| usize::try_from(number).ok()).filter(|number| *number > 0);
                     found.number = number.ok_or_else(|| self.wrong("number option to `s' command may not be zero"))?;
                     continue;
                 }
@@ -465,7 +475,7 @@ impl Parser {
         Ok(found)
     }
 
-    fn translation(&mut self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Stop> {
+    fn translation(&mut self) -> Result<Pairs, Stop> {
         let unterminated = "unterminated `y' command";
         let delimiter = self.next().ok_or_else(|| self.wrong(unterminated))?;
         let from = self.delimited(delimiter, true).ok_or_else(|| self.wrong(unterminated))?;

@@ -49,7 +49,8 @@ impl Replacement {
             [b'\\', b'u', ..] => (Part::Case(Case::NextUpper), 2),
             [b'\\', b'l', ..] => (Part::Case(Case::NextLower), 2),
             [b'\\', b'E', ..] => (Part::Case(Case::End), 2),
-            [b'\\', b'n' | b't' | b'r' | b'f' | b'v' | b'a' | b'x', ..] => match escape::read(&text[1..], Octal::Plain) {
+            [b'\\', b'n' | b't' | b'r' | b'f' | b'v' | b'a' | b'x', ..] => match escape::read(&text[1..], Octal::Plain)
+            {
                 (Escape::Byte(byte), length) => (Part::Text(vec![byte]), 1 + length),
                 _ => (Part::Text(vec![text[1]]), 2),
             },
@@ -69,7 +70,9 @@ impl Replacement {
         for part in &self.0 {
             let piece = match part {
                 Part::Text(text) => text.as_slice(),
-                Part::Group(group) => groups.get(*group).copied().flatten().map_or(&[][..], |(from, to)| &text[from..to]),
+                Part::Group(group) => {
+                    groups.get(*group).copied().flatten().map_or(&[][..], |(from, to)| &text[from..to])
+                }
                 Part::Case(Case::End) => {
                     (lasting, once) = (None, None);
                     continue;

@@ -14,22 +14,34 @@ const FILES: &[(&str, &str)] = &[
     ("empty", ""),
     ("noeol", "one\ntwo\nthree"),
     ("blank", "first\n\n\n  \nlast\n\n"),
-    ("poem", "The quick brown fox\njumps over the lazy dog.\n\nThe end of the poem is near,\nfoo bar foo baz foo\nword-word wordy sword\n"),
+    (
+        "poem",
+        "The quick brown fox\njumps over the lazy dog.\n\nThe end of the poem is near,\nfoo bar foo baz foo\nword-word wordy sword\n",
+    ),
     ("sorted1", "a\nb\nc\nd\n"),
     ("sorted2", "b\nd\ne\n"),
     ("left", "1 one\n2 two\n4 four\n4 vier\n"),
     ("right", "1 uno\n3 tres\n4 cuatro\n"),
     ("deps", "a b\nb c\nc d\nx x\n"),
-    ("long", "Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor incididunt ut labore et dolore magna aliqua. Ut enim ad minim veniam.\n\n  Indented paragraph of text that goes on for a while so that it must be broken somewhere.\n  And continues here.\n"),
+    (
+        "long",
+        "Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor incididunt ut labore et dolore magna aliqua. Ut enim ad minim veniam.\n\n  Indented paragraph of text that goes on for a while so that it must be broken somewhere.\n  And continues here.\n",
+    ),
     ("versions", "v1.10\nv1.9\nv1.2-rc1\nv1.2\nv2.0~beta\nv2.0\n"),
     ("sizes", "1K\n2M\n512\n3G\n1.5K\n"),
     ("old.txt", "one\ntwo\nthree\nfour\nfive\nsix\nseven\neight\nnine\nten\n"),
     ("new.txt", "one\n2\nthree\nfour\nfive\nsix\nseven\neight\nnine and a half\nten\neleven\n"),
-    ("data.json", "{\"name\":\"widget\",\"tags\":[\"a\",\"b\"],\"size\":{\"w\":10,\"h\":2.5},\"ok\":true,\"none\":null}\n"),
+    (
+        "data.json",
+        "{\"name\":\"widget\",\"tags\":[\"a\",\"b\"],\"size\":{\"w\":10,\"h\":2.5},\"ok\":true,\"none\":null}\n",
+    ),
     ("list.json", "[{\"id\":1,\"n\":\"x\"},{\"id\":2,\"n\":\"y\"},{\"id\":3,\"n\":\"x\"}]\n"),
     ("stream.json", "{\"a\":1}\n{\"a\":2}\n[3,4]\n"),
     ("log", "2024-01-02 ERROR disk full\n2024-01-02 INFO ok\n2024-01-03 WARN slow\n2024-01-03 ERROR net down\n"),
-    ("passwd", "root:x:0:0:root:/root:/bin/bash\ndaemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin\nann:x:1000:1000:Ann:/home/ann:/bin/bash\n"),
+    (
+        "passwd",
+        "root:x:0:0:root:/root:/bin/bash\ndaemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin\nann:x:1000:1000:Ann:/home/ann:/bin/bash\n",
+    ),
     ("script.sh", "#!/bin/sh\necho hi $NAME ${HOME} $1\n"),
     ("dir/a.txt", "alpha\nbeta\n"),
     ("dir/b.md", "# beta\n"),
@@ -58,7 +70,7 @@ pub(crate) fn fill(folder: &Path) {
     std::os::unix::fs::symlink("dir/sub", folder.join("dirlink")).unwrap();
     let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_600_000_000);
     for (name, _) in FILES {
-        let age = if *name == "new.txt" { old + Duration::from_secs(86_400) } else { old };
+        let age = if *name == "new.txt" { old + Duration::from_hours(24) } else { old };
         fs::File::options().write(true).open(folder.join(name)).unwrap().set_modified(age).unwrap();
     }
 }
@@ -86,6 +98,7 @@ fn collect(folder: &Path, prefix: &str, found: &mut BTreeMap<String, String>) {
             // A compressed file may be another that means the same: what it holds is compared by reading it.
             let shown = match content.as_slice() {
                 [0x1f, 0x8b, ..] => "gzip".to_owned(),
+                _ if Path::new(&name).extension().is_some_and(|kind| kind == "tar") => "archive".to_owned(),
                 other => other.escape_ascii().to_string(),
             };
             found.insert(name, shown);

@@ -4,6 +4,8 @@
 //! left. A case is one line: words in the shell's quoting, then perhaps `< FILE`. `~` before it compares lines without
 //! their order.
 
+#![expect(clippy::unwrap_used, reason = "what goes wrong here is a failed test")]
+
 mod cases;
 mod fixture;
 mod run;
@@ -13,7 +15,7 @@ use std::fmt::Write as _;
 use run::{Case, Outcome};
 
 /// Compares all cases, and tells about all that differ at once.
-fn compare(group: &str, cases: &str) {
+fn check(group: &str, cases: &str) {
     let mut failures = String::new();
     let (mut passed, mut skipped) = (0, Vec::new());
     for line in cases.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("# ")) {
@@ -39,7 +41,7 @@ macro_rules! groups {
     ($($group:ident)*) => {$(
         #[test]
         fn $group() {
-            compare(stringify!($group), include_str!(concat!("cases/", stringify!($group), ".txt")));
+            check(stringify!($group), include_str!(concat!("cases/", stringify!($group), ".txt")));
         }
     )*
         const GROUPS: &[(&str, &str)] = &[$((stringify!($group), include_str!(concat!("cases/", stringify!($group), ".txt")))),*];

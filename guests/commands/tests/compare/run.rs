@@ -21,7 +21,7 @@ impl Case {
     pub(crate) fn parse(line: &str) -> Self {
         let (unordered, line) = line.strip_prefix('~').map_or((false, line), |rest| (true, rest));
         let mut words = split(line);
-        let input = words.iter().rposition(|word| word == "<").map(|at| words.drain(at..).nth(1).unwrap());
+        let input = words.iter().rposition(|word| word == "\0<").map(|at| words.drain(at..).nth(1).unwrap());
         Self { words, input, unordered }
     }
 }
@@ -34,6 +34,8 @@ fn split(line: &str) -> Vec<String> {
     while let Some(character) = characters.next() {
         match character {
             ' ' => words.extend(word.take()),
+            // What is quoted redirects nothing.
+            '<' if word.is_none() => words.push("\0<".to_owned()),
             '\'' => word.get_or_insert_default().extend(characters.by_ref().take_while(|c| *c != '\'')),
             '"' => word.get_or_insert_default().extend(characters.by_ref().take_while(|c| *c != '"')),
             '\\' => word.get_or_insert_default().extend(characters.next()),
@@ -119,8 +121,13 @@ pub(crate) fn real(case: &Case) -> Option<Outcome> {
 }
 
 fn surroundings() -> BTreeMap<String, String> {
-    let variables =
-        [("LC_ALL", "C"), ("TZ", "UTC"), ("NAME", "World"), ("HOME", "/nowhere"), ("PATH", "/usr/local/bin:/usr/bin:/bin")];
+    let variables = [
+        ("LC_ALL", "C"),
+        ("TZ", "UTC"),
+        ("NAME", "World"),
+        ("HOME", "/nowhere"),
+        ("PATH", "/usr/local/bin:/usr/bin:/bin"),
+    ];
     variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
