@@ -58,7 +58,9 @@ pub(crate) fn tar(invocation: &mut Invocation<'_>) -> Outcome {
     let modes: Vec<&str> = ["c", "x", "t", "r", "u"].into_iter().filter(|mode| options.has(mode)).collect();
     let mode = match modes.as_slice() {
         [] => {
-            return Err(TAR.wrong("tar", "You must specify one of the '-Acdtrux', '--delete' or '--test-label' options"));
+            return Err(
+                TAR.wrong("tar", "You must specify one of the '-Acdtrux', '--delete' or '--test-label' options")
+            );
         }
         [mode] => *mode,
         _ => {

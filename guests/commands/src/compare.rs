@@ -209,7 +209,7 @@ impl Comparison<'_> {
                 (true, true) => self.files(invocation, &one, &two, true)?,
                 _ if self.options.has("N") && !one_folder && !two_folder => self.files(invocation, &one, &two, true)?,
                 _ if self.options.has("N") && self.options.has("r") => {
-                    self.folders(invocation, &one, &two, depth + 1)?
+                    self.folders(invocation, &one, &two, depth + 1)?;
                 }
                 (true, _) => {
                     writeln!(invocation.stdout, "Only in {left}: {name}")?;

@@ -60,7 +60,7 @@ pub(crate) fn date(invocation: &mut Invocation<'_>) -> Outcome {
         drop(reader);
         for line in String::from_utf8_lossy(&text).lines() {
             if let Some(time) = parse(line, now) {
-                times.push(time)
+                times.push(time);
             } else {
                 complain(invocation, format_args!("invalid date '{line}'"));
                 code = 1;

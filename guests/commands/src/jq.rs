@@ -141,7 +141,7 @@ impl Variables {
                 _ => {
                     let is_operand = !word.starts_with('-') || word == "-";
                     if let Some(json) = positional.filter(|_| is_operand && has_program) {
-                        positions.push(if json { json_value("--jsonargs", word)? } else { Val::from(word.clone()) })
+                        positions.push(if json { json_value("--jsonargs", word)? } else { Val::from(word.clone()) });
                     } else {
                         has_program |= is_operand && !rest.is_empty();
                         rest.push(word.clone());

@@ -21,7 +21,7 @@ use super::syntax::{
 use super::value::{Array, Cell, Value};
 
 /// Calls within calls: the sandbox's stack ends soon after.
-const MAX_CALLS: usize = 200;
+const MAX_CALLS: usize = 64;
 /// No record has more fields.
 const MAX_FIELDS: usize = 1 << 20;
 

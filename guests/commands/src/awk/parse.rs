@@ -140,9 +140,9 @@ impl Parser {
                 self.newlines();
                 let body = self.block()?;
                 if word == "BEGIN" {
-                    self.program.begin.push(body)
+                    self.program.begin.push(body);
                 } else {
-                    self.program.end.push(body)
+                    self.program.end.push(body);
                 }
                 return Ok(());
             }

@@ -146,7 +146,7 @@ const NO_END: &[u8] = b"\n\\ No newline at end of file\n";
 fn push_line(mark: &str, line: &[u8], text: &mut Vec<u8>) {
     text.extend(mark.bytes());
     if line.strip_suffix(b"\n").is_some() {
-        text.extend(line)
+        text.extend(line);
     } else {
         text.extend(line);
         text.extend(NO_END);

@@ -40,7 +40,7 @@ pub(crate) fn ls(invocation: &mut Invocation<'_>) -> Outcome {
         let facts = Facts::read(&path, follow).or_else(|_| Facts::read(&path, false));
         match facts {
             Ok(facts) if facts.kind == Kind::Folder && !options.has("d") => {
-                folders.push(Entry::new(operand, &path, facts))
+                folders.push(Entry::new(operand, &path, facts));
             }
             Ok(facts) => files.push(Entry::new(operand, &path, facts)),
             Err(error) => {

@@ -26,7 +26,7 @@ pub(crate) fn mkdir(invocation: &mut Invocation<'_>) -> Outcome {
         let made = if options.has("p") { fs::create_dir_all(&path) } else { fs::create_dir(&path) };
         match made {
             Ok(()) if options.has("v") && !existed => {
-                writeln!(invocation.stdout, "mkdir: created directory '{operand}'")?
+                writeln!(invocation.stdout, "mkdir: created directory '{operand}'")?;
             }
             Ok(()) => {}
             Err(error) => {
