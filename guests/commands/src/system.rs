@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::Invocation;
 use crate::input;
 use crate::options::Spec;
-use crate::report::{Outcome, Stop, complain, reason};
+use crate::report::{Outcome, Stop, complain, reason, say};
 
 /// The one user of the sandbox.
 pub(crate) const USER: &str = "root";
@@ -60,6 +60,11 @@ pub(crate) fn xargs(invocation: &mut Invocation<'_>) -> Outcome {
         None => input::everything(invocation.stdin)?,
     };
     if let Some(replaced) = replaced {
+        if per_command.is_some() {
+            let what =
+                "options --max-args and --replace/-I/-i are mutually exclusive, ignoring previous --max-args value";
+            say(invocation.stderr, invocation.args, format_args!("warning: {what}"));
+        }
         for line in items(&text, Some(delimiter.unwrap_or(b'\n')))? {
             let line = if delimiter.is_none() { line.trim_start().to_owned() } else { line };
             if line.is_empty() && delimiter.is_none() {
