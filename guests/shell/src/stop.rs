@@ -1,0 +1,19 @@
+//! How a run ends early.
+
+/// Why a command did not simply end with an exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// `break n`, with the loops still to leave.
+    Break(u32),
+    /// `continue n`, with the loops still to leave before one goes on.
+    Continue(u32),
+    /// `return`, out of a function or a sourced file.
+    Return(i32),
+    /// The shell, or the subshell, ends.
+    Exit(i32),
+    /// An expansion failed and was reported: what stands on the same line is not run.
+    Abort,
+}
+
+/// What a run returns.
+pub type Run<T> = Result<T, Stop>;
