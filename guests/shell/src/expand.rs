@@ -74,6 +74,11 @@ impl Shell {
         self.joined(text, Quoting::Document)
     }
 
+    /// Returns an arithmetic expression, expanded; its double quotes mean nothing.
+    pub fn expression(&mut self, text: &str) -> Run<String> {
+        self.document(text).map(|text| text.replace('"', ""))
+    }
+
     fn joined(&mut self, word: &str, quoting: Quoting) -> Run<String> {
         if is_plain(word) {
             return Ok(word.to_owned());
@@ -117,7 +122,7 @@ impl Shell {
             WordPiece::CommandSubstitution(text) => result(self.substitute(text)?, quoted),
             WordPiece::BackquotedCommandSubstitution(text) => result(self.substitute(&unbackquoted(text))?, quoted),
             WordPiece::ArithmeticExpression(expression) => {
-                let text = self.document(&expression.value)?;
+                let text = self.expression(&expression.value)?;
                 result(self.arithmetic(&text)?.to_string(), quoted)
             }
         };
@@ -152,6 +157,10 @@ impl Shell {
     pub fn substitute(&mut self, text: &str) -> Run<String> {
         self.deeper()?;
         let quiet = !self.is_set("inherit_errexit");
+        // `$(<file)` is the file's content.
+        let is_file = text.trim_start().strip_prefix('<').is_some_and(|rest| !rest.starts_with(['<', '(', '&']));
+        let reading = if is_file { format!("cat {text}") } else { String::new() };
+        let text = if is_file { &reading } else { text };
         let (bytes, status) = self.capture(CAPTURE_BYTES, |shell| {
             shell.subshell(|shell| {
                 if quiet {

@@ -7,6 +7,8 @@ mod arithmetic;
 mod braces;
 mod builtins;
 mod condition;
+#[cfg(test)]
+mod corpus;
 mod expand;
 mod fields;
 mod glob;

@@ -58,6 +58,7 @@ impl Shell {
                 if !self.find(parameter, *indirect)?.is_missing(test_type) {
                     return self.operand(alternative_value.as_deref(), quoted, parts);
                 }
+                self.operand(None, quoted, parts)?;
             }
             E::AssignDefaultValues { parameter, indirect, test_type, default_value } => {
                 let mut found = self.find(parameter, *indirect)?;
@@ -157,7 +158,7 @@ impl Shell {
     }
 
     fn number(&mut self, expression: &str) -> Run<i64> {
-        let text = self.document(expression)?;
+        let text = self.expression(expression)?;
         self.arithmetic(&text)
     }
 
@@ -309,7 +310,10 @@ impl Shell {
     /// Adds what stands behind `:-`. In double quotes it is quoted as a whole; elsewhere what is not quoted is split.
     fn operand(&mut self, word: Option<&str>, quoted: bool, parts: &mut Vec<Part>) -> Run<()> {
         let Some(word) = word else {
-            return Ok(if quoted { parts.push(Part::Quoted(String::new())) });
+            if quoted {
+                parts.push(Part::Quoted(String::new()));
+            }
+            return Ok(());
         };
         let quoting = if quoted && !word.contains('"') { Quoting::Document } else { Quoting::Word };
         let expanded = self.parts(word, quoting)?;

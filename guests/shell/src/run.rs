@@ -265,7 +265,7 @@ impl Shell {
     }
 
     fn arithmetic_command(&mut self, expression: &UnexpandedArithmeticExpr) -> Run<i32> {
-        let text = self.document(&expression.value)?;
+        let text = self.expression(&expression.value)?;
         match self.evaluate(&text) {
             Ok(value) => Ok(i32::from(value == 0)),
             Err(error) => {
@@ -309,7 +309,7 @@ impl Shell {
     fn part(&mut self, expression: Option<&UnexpandedArithmeticExpr>) -> Run<i64> {
         match expression {
             Some(expression) if !expression.value.trim().is_empty() => {
-                let text = self.document(&expression.value)?;
+                let text = self.expression(&expression.value)?;
                 self.arithmetic(&text)
             }
             _ => Ok(1),

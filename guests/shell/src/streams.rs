@@ -145,6 +145,23 @@ impl BufRead for Pipe {
     }
 }
 
+/// What a closed descriptor reads.
+struct Closed;
+
+impl Read for Closed {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::Error::other("Bad file descriptor"))
+    }
+}
+
+impl BufRead for Closed {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        Err(io::Error::other("Bad file descriptor"))
+    }
+
+    fn consume(&mut self, _: usize) {}
+}
+
 /// What one descriptor leads to.
 #[derive(Clone, Default)]
 pub struct Handle {
@@ -184,9 +201,9 @@ impl Descriptors {
         self.set(descriptor, Handle { source: None, sink: Some(sink) });
     }
 
-    /// Returns the reader of `descriptor`; a closed one has nothing.
+    /// Returns the reader of `descriptor`; reading a closed one fails.
     pub fn source(&self, descriptor: i32) -> Source {
-        self.get(descriptor).and_then(|handle| handle.source.clone()).unwrap_or_else(Source::empty)
+        self.get(descriptor).and_then(|handle| handle.source.clone()).unwrap_or_else(|| Source::new(Closed))
     }
 
     /// Returns the writer of `descriptor`; a closed one takes nothing in.
@@ -202,8 +219,4 @@ impl Descriptors {
         }
     }
 
-    /// Returns the lowest free descriptor from 10 on, as `{name}>file` takes it.
-    pub fn free(&self) -> i32 {
-        (10..).find(|descriptor| !self.0.contains_key(descriptor)).expect("descriptors are finite")
-    }
 }

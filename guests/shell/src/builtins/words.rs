@@ -15,7 +15,7 @@ const KEYWORDS: [&str; 22] = [
 ];
 
 /// Commands that are built-ins of bash, although they are not of this interpreter.
-const BUILT_IN_COMMANDS: [&str; 6] = ["echo", "false", "kill", "printf", "pwd", "true"];
+const BUILT_IN_COMMANDS: [&str; 8] = ["[", "echo", "false", "kill", "printf", "pwd", "test", "true"];
 
 /// Runs the command that a built-in of the same name adds something to.
 fn plain(shell: &mut Shell, words: &[String]) -> Run<i32> {
