@@ -134,7 +134,7 @@ pub(crate) fn is_executable(path: &Path) -> bool {
 pub(crate) fn is_executable(path: &Path) -> bool {
     use std::io::Read;
     let mut start = [0; 2];
-    let is_script = || std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == *b"#!";
+    let mut is_script = || std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == *b"#!";
     path.is_dir() || is_script()
 }
 
