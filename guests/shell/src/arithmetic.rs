@@ -1,6 +1,6 @@
 //! Arithmetic as in `$(( ))`: 64-bit integers that wrap, C's operators and precedence. Reads and evaluates at once.
 
-use crate::stop::{Run, Stop};
+use crate::stop::{Complaint, Run, Stop};
 use crate::shell::Shell;
 use crate::variables::is_name;
 
@@ -24,7 +24,7 @@ struct Place {
     subscript: Option<String>,
 }
 
-type Evaluated<T> = Result<T, String>;
+type Evaluated<T> = Result<T, Complaint>;
 
 /// Operators of two operands, from the weakest binding to the strongest, without the assignments.
 const BINARY: [&[&str]; 10] = [
@@ -59,7 +59,7 @@ impl Shell {
 
 fn evaluate_at(shell: &mut Shell, text: &str, depth: u32) -> Evaluated<i64> {
     if depth > MAX_DEPTH {
-        return Err(format!("{text}: expression recursion level exceeded"));
+        return Err(Complaint(format!("{text}: expression recursion level exceeded")));
     }
     let mut evaluation = Evaluation { shell, text, chars: text.chars().collect(), at: 0, skip: false, depth };
     evaluation.space();
@@ -75,9 +75,9 @@ fn evaluate_at(shell: &mut Shell, text: &str, depth: u32) -> Evaluated<i64> {
 }
 
 impl Evaluation<'_> {
-    fn wrong(&self, what: &str) -> String {
+    fn wrong(&self, what: &str) -> Complaint {
         let rest: String = self.chars[self.at.min(self.chars.len())..].iter().collect();
-        format!("{}: {what} (error token is \"{rest}\")", self.text.trim_start())
+        Complaint(format!("{}: {what} (error token is \"{rest}\")", self.text.trim_start()))
     }
 
     fn space(&mut self) {
@@ -255,7 +255,7 @@ impl Evaluation<'_> {
             return Err(self.wrong("syntax error: operand expected"));
         }
         constant(&digits).ok_or_else(|| {
-            format!("{}: value too great for base (error token is \"{digits}\")", self.text.trim())
+            Complaint(format!("{}: value too great for base (error token is \"{digits}\")", self.text.trim()))
         })
     }
 
@@ -330,7 +330,7 @@ impl Evaluation<'_> {
             "-" => left.wrapping_sub(right),
             "*" => left.wrapping_mul(right),
             _ if right == 0 && self.skip => 0,
-            _ if right == 0 => return Err(format!("{}: division by 0 (error token is \"0\")", self.text.trim())),
+            _ if right == 0 => return Err(Complaint(format!("{}: division by 0 (error token is \"0\")", self.text.trim()))),
             "/" => left.wrapping_div(right),
             _ => left.wrapping_rem(right),
         })
@@ -419,7 +419,7 @@ mod tests {
         for (text, message) in
             [("1/0", "division by 0"), ("1+", "operand expected"), ("08", "value too great for base"), ("1 2", "syntax error"), ("(1", "missing `)'")]
         {
-            assert!(shell.evaluate(text).unwrap_err().contains(message), "{text}");
+            assert!(shell.evaluate(text).unwrap_err().0.contains(message), "{text}");
         }
         assert_eq!(shell.evaluate("0 && 1/0"), Ok(0));
     }
@@ -429,7 +429,7 @@ mod tests {
         let mut shell = Shell::for_tests();
         shell.assign_text("x", "y".into()).unwrap();
         shell.assign_text("y", "x".into()).unwrap();
-        assert!(shell.evaluate("x").unwrap_err().contains("recursion"));
+        assert!(shell.evaluate("x").unwrap_err().0.contains("recursion"));
         assert!(shell.evaluate(&"(".repeat(5000)).is_err());
     }
 }

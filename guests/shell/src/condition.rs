@@ -9,7 +9,7 @@ use regex::{Regex, RegexBuilder};
 use crate::fields::Part;
 use crate::parse::Quoting;
 use crate::shell::Shell;
-use crate::stop::Run;
+use crate::stop::{Complaint, Run};
 
 /// Bytes that a compiled expression may take.
 const MAX_REGEX_BYTES: usize = 4 << 20;
@@ -26,7 +26,7 @@ impl Shell {
         }
     }
 
-    fn holds(&mut self, expression: &ExtendedTestExpr) -> Run<Result<bool, String>> {
+    fn holds(&mut self, expression: &ExtendedTestExpr) -> Run<Result<bool, Complaint>> {
         Ok(match expression {
             ExtendedTestExpr::And(left, right) => match self.holds(left)? {
                 Ok(true) => self.holds(right)?,
@@ -94,7 +94,7 @@ impl Shell {
         }
     }
 
-    fn binary(&mut self, predicate: &BinaryPredicate, left: &str, right: &Word) -> Run<Result<bool, String>> {
+    fn binary(&mut self, predicate: &BinaryPredicate, left: &str, right: &Word) -> Run<Result<bool, Complaint>> {
         use BinaryPredicate as P;
         Ok(match predicate {
             P::StringExactlyMatchesPattern | P::StringExactlyMatchesString => {
@@ -130,7 +130,7 @@ impl Shell {
         fs::metadata(self.path(name)).ok()?.modified().ok()
     }
 
-    fn compare(&mut self, predicate: &BinaryPredicate, left: &str, right: &str) -> Result<bool, String> {
+    fn compare(&mut self, predicate: &BinaryPredicate, left: &str, right: &str) -> Result<bool, Complaint> {
         use BinaryPredicate as P;
         let (left, right) = (self.evaluate(left)?, self.evaluate(right)?);
         Ok(match predicate {
@@ -144,7 +144,7 @@ impl Shell {
     }
 
     /// Matches an expression, of which what is quoted stands for itself, and sets `BASH_REMATCH`.
-    fn matches_regex(&mut self, left: &str, right: &Word) -> Run<Result<bool, String>> {
+    fn matches_regex(&mut self, left: &str, right: &Word) -> Run<Result<bool, Complaint>> {
         let text: String = self.parts(&right.value, Quoting::Word)?.iter().map(regex_part).collect();
         let regex = match self.regex(&text) {
             Ok(regex) => regex,
@@ -154,13 +154,13 @@ impl Shell {
         let group = |group: Option<regex::Match<'_>>| group.map_or_else(String::new, |group| group.as_str().to_owned());
         let groups = captures.as_ref().map(|captures| captures.iter().map(group).collect()).unwrap_or_default();
         let set = self.assign_list("BASH_REMATCH", groups);
-        Ok(set.map(|()| captures.is_some()).map_err(|reason| reason.0))
+        Ok(set.map(|()| captures.is_some()))
     }
 
-    fn regex(&self, text: &str) -> Result<Regex, String> {
+    fn regex(&self, text: &str) -> Result<Regex, Complaint> {
         let mut builder = RegexBuilder::new(text);
         builder.size_limit(MAX_REGEX_BYTES).case_insensitive(self.is_set("nocasematch"));
-        builder.build().map_err(|_| format!("{text}: not a regular expression that is supported"))
+        builder.build().map_err(|_| Complaint(format!("{text}: not a regular expression that is supported")))
     }
 }
 

@@ -12,6 +12,7 @@ use std::rc::Rc;
 use brush_parser::ast::Command;
 use serde::{Deserialize, Serialize};
 
+use crate::stop::Complaint;
 use crate::shell::{Function, Shell};
 use crate::variables::{Attribute, Variable, Variables};
 
@@ -55,17 +56,17 @@ pub fn load(shell: &mut Shell, path: &Path) -> Option<String> {
     (!dropped.is_empty()).then(|| format!("these kept functions could not be read: {}", dropped.join(", ")))
 }
 
-fn read(path: &Path) -> Result<Option<Kept>, String> {
+fn read(path: &Path) -> Result<Option<Kept>, Complaint> {
     let bytes = match fs::metadata(path) {
         // No session folder, or nothing kept yet.
         Err(_) => return Ok(None),
-        Ok(found) if !found.is_file() => return Err("it is not a file".to_owned()),
-        Ok(found) if found.len() > MAX_BYTES as u64 => return Err(format!("it has more than {MAX_BYTES} bytes")),
+        Ok(found) if !found.is_file() => return Err("it is not a file".into()),
+        Ok(found) if found.len() > MAX_BYTES as u64 => return Err(Complaint(format!("it has more than {MAX_BYTES} bytes"))),
         Ok(_) => fs::read(path).map_err(|error| error.to_string())?,
     };
-    let kept: Kept = serde_json::from_slice(&bytes).map_err(|error| format!("it is damaged: {error}"))?;
+    let kept: Kept = serde_json::from_slice(&bytes).map_err(|error| Complaint(format!("it is damaged: {error}")))?;
     if kept.version != VERSION {
-        return Err(format!("it is of version {}", kept.version));
+        return Err(Complaint(format!("it is of version {}", kept.version)));
     }
     Ok(Some(kept))
 }

@@ -6,9 +6,9 @@ use brush_parser::word::{Parameter, ParameterExpr, ParameterTestType, SpecialPar
 use crate::fields::{Part, join};
 use crate::parse::Quoting;
 use crate::shell::Shell;
-use crate::stop::{Run, Stop};
+use crate::stop::{Complaint, Run, Stop};
 use crate::transform::{Case, remove, recase, replace, slice};
-use crate::variables::{Attribute, Unassignable, Variable};
+use crate::variables::{Attribute, Variable};
 
 /// What a parameter is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -297,11 +297,11 @@ impl Shell {
             Parameter::Named(name) => self.assign_text(name, text),
             Parameter::NamedWithIndex { name, index } => {
                 let index = self.single(index)?;
-                self.subscript(name, &index).map_err(Unassignable).and_then(|at| self.assign_element(name, at, text))
+                self.subscript(name, &index).and_then(|at| self.assign_element(name, at, text))
             }
-            _ => Err(Unassignable(format!("${}: cannot assign in this way", bare_name(parameter)))),
+            _ => Err(Complaint(format!("${}: cannot assign in this way", bare_name(parameter)))),
         };
-        assigned.map_err(|Unassignable(reason)| {
+        assigned.map_err(|Complaint(reason)| {
             self.complain(&reason);
             Stop::Abort
         })

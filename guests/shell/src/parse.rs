@@ -1,5 +1,6 @@
 //! Parsing, which `brush-parser` does, and what was parsed before.
 
+use crate::stop::Complaint;
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -49,7 +50,7 @@ fn options() -> ParserOptions {
 
 impl Parsed {
     /// Returns the program of `text`, or what is wrong with it.
-    pub fn program(&mut self, text: &str) -> Result<Rc<Source>, String> {
+    pub fn program(&mut self, text: &str) -> Result<Rc<Source>, Complaint> {
         if let Some(source) = self.programs.get(text) {
             return Ok(source.clone());
         }
@@ -60,7 +61,7 @@ impl Parsed {
     }
 
     /// Returns the pieces of `text`, a word as it is written.
-    pub fn word(&mut self, text: &str, quoting: Quoting) -> Result<Rc<Vec<WordPieceWithSource>>, String> {
+    pub fn word(&mut self, text: &str, quoting: Quoting) -> Result<Rc<Vec<WordPieceWithSource>>, Complaint> {
         let key = (text.to_owned(), quoting);
         if let Some(pieces) = self.words.get(&key) {
             return Ok(pieces.clone());
@@ -71,7 +72,7 @@ impl Parsed {
             Quoting::Assignment => word::parse(text, &ParserOptions { tilde_expansion_after_colon: true, ..options() }),
             Quoting::Document => word::parse_heredoc(text, &options()),
         };
-        let pieces = Rc::new(pieces.map_err(|_| format!("{text}: bad substitution"))?);
+        let pieces = Rc::new(pieces.map_err(|_| Complaint(format!("{text}: bad substitution")))?);
         make_room(&mut self.words);
         self.words.insert(key, pieces.clone());
         Ok(pieces)
@@ -84,10 +85,10 @@ fn make_room<K, V>(kept: &mut HashMap<K, V>) {
     }
 }
 
-fn program(text: &str) -> Result<Program, String> {
+fn program(text: &str) -> Result<Program, Complaint> {
     check_nesting(text)?;
     let parse = |text: &str| Parser::new(text.as_bytes(), &options()).parse_program();
-    parse(text).map_err(|error| error.to_string()).or_else(|error| {
+    parse(text).map_err(|error| Complaint(error.to_string())).or_else(|error| {
         // The parser takes the `;;` of an endless loop for the end of a `case` branch.
         let spaced = text.replace("((;;))", "(( ; ; ))");
         if spaced == text { Err(error) } else { parse(&spaced).map_err(|_| error) }
@@ -95,7 +96,7 @@ fn program(text: &str) -> Result<Program, String> {
 }
 
 /// Refuses a text whose brackets nest deeper than the parser's stack allows.
-fn check_nesting(text: &str) -> Result<(), String> {
+fn check_nesting(text: &str) -> Result<(), Complaint> {
     let mut depth = 0_usize;
     for byte in text.bytes() {
         match byte {
@@ -104,7 +105,7 @@ fn check_nesting(text: &str) -> Result<(), String> {
             _ => {}
         }
         if depth > MAX_NESTING {
-            return Err(format!("syntax error: brackets nest deeper than {MAX_NESTING}"));
+            return Err(Complaint(format!("syntax error: brackets nest deeper than {MAX_NESTING}")));
         }
     }
     Ok(())

@@ -6,14 +6,14 @@ use std::io::{BufReader, Cursor, Error, ErrorKind};
 use brush_parser::ast::{IoFileRedirectKind, IoFileRedirectTarget, IoRedirect, Word};
 
 use crate::shell::Shell;
-use crate::stop::Run;
+use crate::stop::{Complaint, Run};
 use crate::streams::{Handle, Sink, Source};
 
 /// `ENOTCAPABLE` of WASI: no mount holds the path.
 const NOT_CAPABLE: i32 = 76;
 
 /// Why a redirection is not made.
-type Refused<T> = Result<T, String>;
+type Refused<T> = Result<T, Complaint>;
 
 impl Shell {
     /// Makes `redirects`, in order; one that cannot be made is said, and the rest are not made.
@@ -92,7 +92,7 @@ impl Shell {
     }
 
     fn duplicate(&self, from: i32) -> Refused<Handle> {
-        self.state.descriptors.get(from).cloned().ok_or_else(|| format!("{from}: Bad file descriptor"))
+        self.state.descriptors.get(from).cloned().ok_or_else(|| Complaint(format!("{from}: Bad file descriptor")))
     }
 
     /// Returns what `n`, `n-` or `-` behind `>&` stands for; nothing closes.
@@ -101,7 +101,7 @@ impl Shell {
             return Ok(None);
         }
         let number = word.strip_suffix('-').unwrap_or(word);
-        let from = number.parse().map_err(|_| format!("{word}: ambiguous redirect"))?;
+        let from = number.parse().map_err(|_| Complaint(format!("{word}: ambiguous redirect")))?;
         let handle = self.duplicate(from)?;
         if number.len() < word.len() {
             self.state.descriptors.close(from);
@@ -114,7 +114,7 @@ impl Shell {
         let mut names = self.words([word])?;
         Ok(match (names.pop(), names.is_empty()) {
             (Some(name), true) => Ok(name),
-            _ => Err(format!("{}: ambiguous redirect", word.value)),
+            _ => Err(Complaint(format!("{}: ambiguous redirect", word.value))),
         })
     }
 
@@ -143,7 +143,7 @@ impl Shell {
         }
         let is_kept = !over && self.is_set("noclobber");
         if is_kept && fs::metadata(self.state.cwd.join(name)).is_ok_and(|found| found.is_file()) {
-            return Err(format!("{name}: cannot overwrite existing file"));
+            return Err(Complaint(format!("{name}: cannot overwrite existing file")));
         }
         let mut options = OpenOptions::new();
         options.create(true);
@@ -164,12 +164,12 @@ impl Shell {
     fn file_at(&self, name: &str, options: &OpenOptions) -> Refused<File> {
         let path = self.state.cwd.join(name);
         if name.is_empty() {
-            return Err(": No such file or directory".to_owned());
+            return Err(": No such file or directory".into());
         }
         if fs::metadata(&path).is_ok_and(|found| found.is_dir()) {
-            return Err(format!("{name}: Is a directory"));
+            return Err(Complaint(format!("{name}: Is a directory")));
         }
-        options.open(&path).map_err(|error| format!("{name}: {}", reason(&error)))
+        options.open(&path).map_err(|error| Complaint(format!("{name}: {}", reason(&error))))
     }
 
     /// Returns what a name in `/dev` stands for: there are no devices, but scripts use these few.

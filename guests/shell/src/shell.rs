@@ -8,9 +8,10 @@ use std::time::Instant;
 
 use brush_parser::ast::FunctionDefinition;
 
+use crate::stop::Complaint;
 use crate::parse::{Parsed, Source};
 use crate::streams::{Descriptors, Sink};
-use crate::variables::{Attribute, MAX_INDEX, Subscript, Unassignable, Value, Variable, Variables};
+use crate::variables::{Attribute, MAX_INDEX, Subscript, Value, Variable, Variables};
 
 /// A function: its definition, and its text so that it can be kept for the next call.
 pub struct Function {
@@ -120,7 +121,7 @@ impl Shell {
     }
 
     /// Says what went wrong, as bash does.
-    pub fn complain(&mut self, message: &str) {
+    pub fn complain(&mut self, message: impl std::fmt::Display) {
         let text = format!("{}: line {}: {message}\n", self.name, self.line);
         self.error(&text);
     }
@@ -183,7 +184,7 @@ impl Shell {
     }
 
     /// Returns what `subscript`, expanded, selects of `name`.
-    pub fn subscript(&mut self, name: &str, subscript: &str) -> Result<Subscript, String> {
+    pub fn subscript(&mut self, name: &str, subscript: &str) -> Result<Subscript, Complaint> {
         let variable = self.state.variables.get(name);
         if variable.is_some_and(Variable::is_associative) {
             return Ok(Subscript::Key(subscript.to_owned()));
@@ -192,11 +193,11 @@ impl Shell {
         let index = self.evaluate(subscript)?;
         let index = if index < 0 { index + i64::try_from(end).unwrap_or(i64::MAX) } else { index };
         let index = usize::try_from(index).ok().filter(|index| *index <= MAX_INDEX);
-        index.map(Subscript::Index).ok_or_else(|| format!("{name}[{subscript}]: bad array subscript"))
+        index.map(Subscript::Index).ok_or_else(|| Complaint(format!("{name}[{subscript}]: bad array subscript")))
     }
 
     /// Returns what arithmetic reads: the value of a variable or element, empty when there is none.
-    pub fn fetch(&mut self, name: &str, subscript: Option<&str>) -> Result<String, String> {
+    pub fn fetch(&mut self, name: &str, subscript: Option<&str>) -> Result<String, Complaint> {
         let text = match subscript {
             None => self.text(name),
             Some(subscript) => {
@@ -205,13 +206,13 @@ impl Shell {
             }
         };
         match text {
-            None if self.is_set("nounset") => Err(format!("{name}: unbound variable")),
+            None if self.is_set("nounset") => Err(Complaint(format!("{name}: unbound variable"))),
             text => Ok(text.unwrap_or_default()),
         }
     }
 
     /// Stores what arithmetic or a built-in computed.
-    pub fn store(&mut self, name: &str, subscript: Option<&str>, text: String) -> Result<(), String> {
+    pub fn store(&mut self, name: &str, subscript: Option<&str>, text: String) -> Result<(), Complaint> {
         let stored = match subscript {
             None => self.assign_text(name, text),
             Some(subscript) => {
@@ -219,11 +220,11 @@ impl Shell {
                 self.assign_element(name, subscript, text)
             }
         };
-        stored.map_err(|Unassignable(reason)| reason)
+        stored
     }
 
     /// Sets a variable, as its attributes want it.
-    pub fn assign_text(&mut self, name: &str, text: String) -> Result<(), Unassignable> {
+    pub fn assign_text(&mut self, name: &str, text: String) -> Result<(), Complaint> {
         match name {
             "RANDOM" => {
                 self.random = text.parse().unwrap_or(0);
@@ -242,24 +243,24 @@ impl Shell {
         Ok(())
     }
 
-    pub fn assign_element(&mut self, name: &str, subscript: Subscript, text: String) -> Result<(), Unassignable> {
+    pub fn assign_element(&mut self, name: &str, subscript: Subscript, text: String) -> Result<(), Complaint> {
         let text = self.shaped(name, text)?;
         self.state.variables.get_mut(name)?.set_element(subscript, text);
         Ok(())
     }
 
     /// Sets an indexed array.
-    pub fn assign_list(&mut self, name: &str, elements: Vec<String>) -> Result<(), Unassignable> {
+    pub fn assign_list(&mut self, name: &str, elements: Vec<String>) -> Result<(), Complaint> {
         let variable = self.state.variables.get_mut(name)?;
         variable.value = Some(Value::Indexed(elements.into_iter().enumerate().collect()));
         Ok(())
     }
 
     /// Returns `text` as the attributes of `name` change it.
-    fn shaped(&mut self, name: &str, text: String) -> Result<String, Unassignable> {
+    fn shaped(&mut self, name: &str, text: String) -> Result<String, Complaint> {
         let Some(variable) = self.state.variables.get(name) else { return Ok(text) };
         if variable.has(Attribute::Integer) {
-            return self.evaluate(&text).map(|value| value.to_string()).map_err(Unassignable);
+            return self.evaluate(&text).map(|value| value.to_string());
         }
         Ok(match (variable.has(Attribute::Upper), variable.has(Attribute::Lower)) {
             (true, _) => text.to_uppercase(),

@@ -14,9 +14,9 @@ use crate::builtins::{self, Argument};
 use crate::quote;
 use crate::redirect::reason;
 use crate::shell::{Frame, Function, Shell};
-use crate::stop::{Run, Stop};
+use crate::stop::{Complaint, Run, Stop};
 use crate::streams::{Descriptors, PIPE_BYTES, Sink, Source};
-use crate::variables::{Attribute, Subscript, Unassignable, Value, Variable};
+use crate::variables::{Attribute, Subscript, Value, Variable};
 
 /// Folders whose programs are this shell's commands.
 const PROGRAM_FOLDERS: [&str; 4] = ["/bin/", "/usr/bin/", "/usr/local/bin/", "/sbin/"];
@@ -238,18 +238,18 @@ impl Shell {
     }
 
     /// Returns the text of a script file, or why not with the exit code that says so.
-    pub fn read_script(&self, name: &str) -> Result<String, (String, i32)> {
+    pub fn read_script(&self, name: &str) -> Result<String, (Complaint, i32)> {
         let path = self.state.cwd.join(name);
-        let found = fs::metadata(&path).map_err(|error| (reason(&error), 127))?;
+        let found = fs::metadata(&path).map_err(|error| (Complaint(reason(&error)), 127))?;
         if found.is_dir() {
-            return Err(("Is a directory".to_owned(), 126));
+            return Err(("Is a directory".into(), 126));
         }
         if found.len() > MAX_SCRIPT_BYTES {
-            return Err((format!("longer than {MAX_SCRIPT_BYTES} bytes"), 126));
+            return Err((Complaint(format!("longer than {MAX_SCRIPT_BYTES} bytes")), 126));
         }
-        let bytes = fs::read(&path).map_err(|error| (reason(&error), 126))?;
+        let bytes = fs::read(&path).map_err(|error| (Complaint(reason(&error)), 126))?;
         if bytes.iter().take(1024).any(|byte| *byte == 0) {
-            return Err(("cannot execute binary file".to_owned(), 126));
+            return Err(("cannot execute binary file".into(), 126));
         }
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
@@ -309,13 +309,13 @@ impl Shell {
             }
             AssignmentValue::Array(elements) => self.assign_array(assignment, elements)?,
         };
-        assigned.map_err(|Unassignable(reason)| {
+        assigned.map_err(|Complaint(reason)| {
             self.complain(&reason);
             Stop::Abort
         })
     }
 
-    fn assign_scalar(&mut self, assignment: &Assignment, text: String) -> Run<Result<(), Unassignable>> {
+    fn assign_scalar(&mut self, assignment: &Assignment, text: String) -> Run<Result<(), Complaint>> {
         let name = assigned_name(assignment);
         let subscript = match &assignment.name {
             AssignmentName::VariableName(_) => None,
@@ -323,7 +323,7 @@ impl Shell {
                 let index = self.single(index)?;
                 match self.subscript(name, &index) {
                     Ok(subscript) => Some(subscript),
-                    Err(error) => return Ok(Err(Unassignable(error))),
+                    Err(error) => return Ok(Err(error)),
                 }
             }
         };
@@ -352,7 +352,7 @@ impl Shell {
         &mut self,
         assignment: &Assignment,
         elements: &[(Option<Word>, Word)],
-    ) -> Run<Result<(), Unassignable>> {
+    ) -> Run<Result<(), Complaint>> {
         let name = assigned_name(assignment);
         let before = self.state.variables.get(name).cloned().unwrap_or_default();
         let is_associative = before.is_associative();
@@ -390,7 +390,7 @@ impl Shell {
                     next = if let Subscript::Index(index) = &subscript { index + 1 } else { next };
                     variable.set_element(subscript, text);
                 }
-                Err(error) => return Ok(Err(Unassignable(error))),
+                Err(error) => return Ok(Err(error)),
             }
         }
         if let (true, Some(Value::Indexed(values))) = (variable.has(Attribute::Integer), &mut variable.value) {

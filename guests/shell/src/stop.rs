@@ -15,5 +15,22 @@ pub enum Stop {
     Abort,
 }
 
+/// What is wrong, in the words that a person or a model reads.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Complaint(pub String);
+
+impl From<String> for Complaint {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl From<&str> for Complaint {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
 /// What a run returns.
 pub type Run<T> = Result<T, Stop>;

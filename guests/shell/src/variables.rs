@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use crate::stop::Complaint;
 use serde::{Deserialize, Serialize};
 
 /// Follows of name references before it is called a circle.
@@ -45,10 +46,6 @@ pub enum Subscript {
     Index(usize),
     Key(String),
 }
-
-/// Why a variable could not be set.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unassignable(pub String);
 
 impl Variable {
     /// Returns a scalar without attributes.
@@ -195,10 +192,10 @@ impl Variables {
     }
 
     /// Returns the variable for changing its value; a readonly one cannot be.
-    pub fn get_mut(&mut self, name: &str) -> Result<&mut Variable, Unassignable> {
+    pub fn get_mut(&mut self, name: &str) -> Result<&mut Variable, Complaint> {
         let name = self.resolve(name).to_owned();
         if self.0.get(&name).is_some_and(|variable| variable.has(Attribute::Readonly)) {
-            return Err(Unassignable(format!("{name}: readonly variable")));
+            return Err(Complaint(format!("{name}: readonly variable")));
         }
         Ok(Rc::make_mut(&mut self.0).entry(name).or_default())
     }

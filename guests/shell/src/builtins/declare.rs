@@ -7,7 +7,7 @@ use brush_parser::ast::{Assignment, AssignmentName, AssignmentValue, Word};
 use super::Argument;
 use crate::shell::Shell;
 use crate::simple::assigned_name;
-use crate::stop::{Run, Stop};
+use crate::stop::{Complaint, Run, Stop};
 use crate::transform::declaration;
 use crate::variables::{Attribute, Value, is_name};
 
@@ -281,7 +281,7 @@ pub fn unset(shell: &mut Shell, words: &[String]) -> Run<i32> {
     Ok(status)
 }
 
-fn unset_one(shell: &mut Shell, word: &str, own: bool, or_function: bool) -> Result<(), String> {
+fn unset_one(shell: &mut Shell, word: &str, own: bool, or_function: bool) -> Result<(), Complaint> {
     if let Some((name, subscript)) = word.strip_suffix(']').and_then(|word| word.split_once('[')) {
         if matches!(subscript, "@" | "*") {
             drop(shell.state.variables.remove(name));
@@ -293,12 +293,12 @@ fn unset_one(shell: &mut Shell, word: &str, own: bool, or_function: bool) -> Res
         return Ok(());
     }
     if !is_name(word) {
-        return Err(format!("`{word}': not a valid identifier"));
+        return Err(Complaint(format!("`{word}': not a valid identifier")));
     }
     let name = if own { word.to_owned() } else { shell.state.variables.resolve(word).to_owned() };
     match shell.state.variables.get_own(&name) {
         Some(variable) if variable.has(Attribute::Readonly) => {
-            Err(format!("{name}: cannot unset: readonly variable"))
+            Err(Complaint(format!("{name}: cannot unset: readonly variable")))
         }
         Some(_) => {
             shell.state.variables.remove(&name);

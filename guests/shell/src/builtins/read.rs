@@ -3,7 +3,7 @@
 use std::io::BufRead;
 
 use crate::shell::Shell;
-use crate::stop::Run;
+use crate::stop::{Complaint, Run};
 use crate::variables::is_name;
 
 /// Bytes of one line: more is no line of a text.
@@ -35,7 +35,7 @@ fn value<'a>(letters: &'a str, at: usize, rest: &mut &'a [String]) -> Option<&'a
 }
 
 impl<'a> Request<'a> {
-    fn parse(words: &'a [String]) -> Result<Self, String> {
+    fn parse(words: &'a [String]) -> Result<Self, Complaint> {
         let mut request =
             Self { raw: false, array: None, delimiter: b'\n', count: None, descriptor: 0, names: Vec::new() };
         let mut rest = &words[1..];
@@ -51,29 +51,29 @@ impl<'a> Request<'a> {
                     continue;
                 }
                 if !"adnNpitu".contains(letter) {
-                    return Err(format!("-{letter}: invalid option"));
+                    return Err(Complaint(format!("-{letter}: invalid option")));
                 }
                 let value =
-                    value(letters, at, &mut rest).ok_or_else(|| format!("-{letter}: option requires an argument"))?;
+                    value(letters, at, &mut rest).ok_or_else(|| Complaint(format!("-{letter}: option requires an argument")))?;
                 request.option(letter, value)?;
                 break;
             }
         }
         request.names = rest.iter().map(String::as_str).collect();
         match request.names.iter().find(|name| !is_name(name.split('[').next().unwrap_or_default())) {
-            Some(name) => Err(format!("`{name}': not a valid identifier")),
+            Some(name) => Err(Complaint(format!("`{name}': not a valid identifier"))),
             None => Ok(request),
         }
     }
 
-    fn option(&mut self, letter: char, value: &'a str) -> Result<(), String> {
-        let number = || value.parse::<usize>().map_err(|_| format!("{value}: invalid number"));
+    fn option(&mut self, letter: char, value: &'a str) -> Result<(), Complaint> {
+        let number = || value.parse::<usize>().map_err(|_| Complaint(format!("{value}: invalid number")));
         match letter {
             'a' => self.array = Some(value),
             'd' => self.delimiter = value.bytes().next().unwrap_or(0),
             'n' => self.count = Some((number()?, true)),
             'N' => self.count = Some((number()?, false)),
-            'u' => self.descriptor = value.parse().map_err(|_| format!("{value}: invalid file descriptor specification"))?,
+            'u' => self.descriptor = value.parse().map_err(|_| Complaint(format!("{value}: invalid file descriptor specification")))?,
             // A prompt, a first text and a time mean something at a terminal.
             _ => {}
         }
@@ -148,12 +148,12 @@ fn text(chars: &[(char, bool)]) -> String {
     chars.iter().map(|(char, _)| char).collect()
 }
 
-fn store(shell: &mut Shell, request: &Request<'_>, line: &Read) -> Result<(), String> {
+fn store(shell: &mut Shell, request: &Request<'_>, line: &Read) -> Result<(), Complaint> {
     let separators = shell.separators();
     let exact = matches!(request.count, Some((_, false)));
     if let Some(array) = request.array {
         let fields = fields(line, &separators, usize::MAX);
-        return shell.assign_list(array, fields).map_err(|reason| reason.0);
+        return shell.assign_list(array, fields);
     }
     if request.names.is_empty() {
         return shell.store("REPLY", None, text(line));
