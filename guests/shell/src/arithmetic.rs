@@ -1,7 +1,7 @@
 //! Arithmetic as in `$(( ))`: 64-bit integers that wrap, C's operators and precedence. Reads and evaluates at once.
 
-use crate::stop::{Complaint, Run, Stop};
 use crate::shell::Shell;
+use crate::stop::{Complaint, Run, Stop};
 use crate::variables::is_name;
 
 /// Variables that stand for expressions that name variables, and parentheses: deeper is a circle or an attack.
@@ -185,7 +185,8 @@ impl Evaluation<'_> {
         let longer = |operator: &str| {
             let next = self.chars.get(self.at + operator.len());
             let assigns = next == Some(&'=') && !matches!(operator, "==" | "!=" | "<=" | ">=" | "||" | "&&");
-            let doubled = matches!(operator, "|" | "&" | "<" | ">" | "*") && next.is_some_and(|next| operator.starts_with(*next));
+            let doubled =
+                matches!(operator, "|" | "&" | "<" | ">" | "*") && next.is_some_and(|next| operator.starts_with(*next));
             assigns || doubled
         };
         operators.iter().copied().find(|operator| self.sees(operator) && !longer(operator))
@@ -330,7 +331,9 @@ impl Evaluation<'_> {
             "-" => left.wrapping_sub(right),
             "*" => left.wrapping_mul(right),
             _ if right == 0 && self.skip => 0,
-            _ if right == 0 => return Err(Complaint(format!("{}: division by 0 (error token is \"0\")", self.text.trim()))),
+            _ if right == 0 => {
+                return Err(Complaint(format!("{}: division by 0 (error token is \"0\")", self.text.trim())));
+            }
             "/" => left.wrapping_div(right),
             _ => left.wrapping_rem(right),
         })
@@ -416,9 +419,13 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said() {
         let mut shell = Shell::for_tests();
-        for (text, message) in
-            [("1/0", "division by 0"), ("1+", "operand expected"), ("08", "value too great for base"), ("1 2", "syntax error"), ("(1", "missing `)'")]
-        {
+        for (text, message) in [
+            ("1/0", "division by 0"),
+            ("1+", "operand expected"),
+            ("08", "value too great for base"),
+            ("1 2", "syntax error"),
+            ("(1", "missing `)'"),
+        ] {
             assert!(shell.evaluate(text).unwrap_err().0.contains(message), "{text}");
         }
         assert_eq!(shell.evaluate("0 && 1/0"), Ok(0));

@@ -65,7 +65,8 @@ impl Group {
     fn expand(self, chars: &[char], start: usize) -> Vec<String> {
         let before: String = chars[..start].iter().collect();
         let after = within(&chars[self.end..]);
-        let combine = |member: &String| after.iter().map(|after| format!("{before}{member}{after}")).collect::<Vec<_>>();
+        let combine =
+            |member: &String| after.iter().map(|after| format!("{before}{member}{after}")).collect::<Vec<_>>();
         self.members.iter().flatten().flat_map(combine).take(MAX_WORDS).collect()
     }
 }
@@ -89,7 +90,8 @@ fn numbers(first: &str, last: &str, step: i64) -> Option<Vec<String>> {
 }
 
 fn letters(first: &str, last: &str, step: i64) -> Option<Vec<String>> {
-    let letter = |text: &str| text.parse::<char>().ok().filter(char::is_ascii_alphabetic).map(|char| i64::from(u32::from(char)));
+    let letter =
+        |text: &str| text.parse::<char>().ok().filter(char::is_ascii_alphabetic).map(|char| i64::from(u32::from(char)));
     let letter_of = |code: i64| u8::try_from(code).map(|code| char::from(code).to_string()).unwrap_or_default();
     Some(steps(letter(first)?, letter(last)?, step).map(letter_of).collect())
 }
@@ -98,7 +100,8 @@ fn letters(first: &str, last: &str, step: i64) -> Option<Vec<String>> {
 fn steps(from: i64, to: i64, step: i64) -> impl Iterator<Item = i64> {
     let step = step.checked_abs().filter(|step| *step > 0).unwrap_or(1);
     let step = if from <= to { step } else { -step };
-    let next = move |number: &i64| number.checked_add(step).filter(|next| if step > 0 { *next <= to } else { *next >= to });
+    let next =
+        move |number: &i64| number.checked_add(step).filter(|next| if step > 0 { *next <= to } else { *next >= to });
     std::iter::successors(Some(from), next).take(MAX_WORDS)
 }
 

@@ -1,7 +1,8 @@
 //! `[[ … ]]`.
 
 use std::fs;
-use std::path::PathBuf;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 
 use brush_parser::ast::{BinaryPredicate, ExtendedTestExpr, UnaryPredicate, Word};
 use regex::{Regex, RegexBuilder};
@@ -20,7 +21,7 @@ impl Shell {
         match self.holds(expression)? {
             Ok(holds) => Ok(i32::from(!holds)),
             Err(error) => {
-                self.complain(&format!("[[: {error}"));
+                self.complain(format!("[[: {error}"));
                 Ok(2)
             }
         }
@@ -56,9 +57,8 @@ impl Shell {
         match predicate {
             P::StringHasZeroLength => text.is_empty(),
             P::StringHasNonZeroLength => !text.is_empty(),
-            P::FileExists | P::FileExistsAndIsReadable | P::FileExistsAndIsWritable | P::FileExistsAndIsExecutable => {
-                found().is_ok()
-            }
+            P::FileExists | P::FileExistsAndIsReadable | P::FileExistsAndIsWritable => found().is_ok(),
+            P::FileExistsAndIsExecutable => found().is_ok_and(|found| found.is_dir()) || is_script(&path),
             P::FileExistsAndIsDir => found().is_ok_and(|found| found.is_dir()),
             P::FileExistsAndIsRegularFile => found().is_ok_and(|found| found.is_file()),
             P::FileExistsAndIsSymlink => fs::symlink_metadata(&path).is_ok_and(|found| found.is_symlink()),
@@ -162,6 +162,12 @@ impl Shell {
         builder.size_limit(MAX_REGEX_BYTES).case_insensitive(self.is_set("nocasematch"));
         builder.build().map_err(|_| Complaint(format!("{text}: not a regular expression that is supported")))
     }
+}
+
+/// Tells whether a file can be run: there are no mode bits, but a script says what it is.
+fn is_script(path: &Path) -> bool {
+    let mut start = [0; 2];
+    fs::File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == *b"#!"
 }
 
 fn regex_part(part: &Part) -> String {

@@ -51,7 +51,7 @@ impl Shell {
         if !found.is_empty() {
             into.extend(found);
         } else if self.is_set("failglob") && glob::is_wild(&field.pattern) {
-            self.complain(&format!("no match: {}", field.text));
+            self.complain(format!("no match: {}", field.text));
             return Err(Stop::Abort);
         } else if !(self.is_set("nullglob") && glob::is_wild(&field.pattern)) {
             into.push(field.text);
@@ -179,7 +179,7 @@ impl Shell {
     /// Counts one level more of what the interpreter calls itself for.
     pub fn deeper(&mut self) -> Run<()> {
         if self.depth >= MAX_DEPTH {
-            self.complain(&format!("functions and substitutions nest deeper than {MAX_DEPTH}"));
+            self.complain(format!("functions and substitutions nest deeper than {MAX_DEPTH}"));
             return Err(Stop::Exit(1));
         }
         self.depth += 1;

@@ -146,8 +146,13 @@ mod tests {
 
     #[test]
     fn quoted_parts_stay_whole() {
-        let parts =
-            [Part::Bare("x".into()), Part::Split("1 2".into()), Part::Quoted(" y".into()), Part::Break, Part::Quoted(String::new())];
+        let parts = [
+            Part::Bare("x".into()),
+            Part::Split("1 2".into()),
+            Part::Quoted(" y".into()),
+            Part::Break,
+            Part::Quoted(String::new()),
+        ];
         let texts: Vec<_> = split(&parts, " ").into_iter().map(|field| field.text).collect();
         assert_eq!(texts, ["x1", "2 y", ""]);
     }

@@ -31,27 +31,28 @@ pub fn names(cwd: &Path, pattern: &str, options: &Options) -> Vec<String> {
     }
     let mut search = Search { options, cwd, found: Vec::new() };
     let components: Vec<&str> = pattern.split('/').collect();
-    search.descend(String::new(), &components);
+    search.descend("", &components);
     search.found.sort();
     search.found
 }
 
 impl Search<'_> {
     /// Follows `components` from `prefix`, a path that ends with `/` or is empty.
-    fn descend(&mut self, prefix: String, components: &[&str]) {
+    fn descend(&mut self, prefix: &str, components: &[&str]) {
         let Some((first, rest)) = components.split_first() else { return };
         if self.found.len() >= MAX_NAMES {
             return;
         }
         if *first == "**" && self.options.contains("globstar") {
-            return self.below(&prefix, rest, 0);
+            return self.below(prefix, rest, 0);
         }
         let pattern = Pattern::parse(first).folding(self.options.contains("nocaseglob"));
         match pattern.literal() {
-            Some(literal) => self.literal(&prefix, &literal, rest),
+            Some(literal) => self.literal(prefix, &literal, rest),
             None => {
-                for name in self.entries(&prefix) {
-                    let hidden = name.starts_with('.') && !pattern.starts_with_dot() && !self.options.contains("dotglob");
+                for name in self.entries(prefix) {
+                    let hidden =
+                        name.starts_with('.') && !pattern.starts_with_dot() && !self.options.contains("dotglob");
                     if !hidden && pattern.matches(&name) {
                         self.take(format!("{prefix}{name}"), rest);
                     }
@@ -67,7 +68,7 @@ impl Search<'_> {
             let exists = literal.is_empty() || fs::symlink_metadata(self.cwd.join(&path)).is_ok();
             self.found.extend(exists.then_some(path));
         } else if path.is_empty() || literal.is_empty() || self.is_folder(&path) {
-            self.descend(path + "/", rest);
+            self.descend(&(path + "/"), rest);
         }
     }
 
@@ -76,7 +77,7 @@ impl Search<'_> {
         if rest.is_empty() {
             self.found.push(path);
         } else if self.is_folder(&path) {
-            self.descend(path + "/", rest);
+            self.descend(&(path + "/"), rest);
         }
     }
 
@@ -86,7 +87,7 @@ impl Search<'_> {
             return;
         }
         if !rest.is_empty() {
-            self.descend(prefix.to_owned(), rest);
+            self.descend(prefix, rest);
         }
         for name in self.entries(prefix) {
             if name.starts_with('.') && !self.options.contains("dotglob") {
@@ -128,9 +129,8 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "").unwrap();
         }
-        let names = |pattern: &str, options: &[&'static str]| {
-            names(folder.path(), pattern, &options.iter().copied().collect())
-        };
+        let names =
+            |pattern: &str, options: &[&'static str]| names(folder.path(), pattern, &options.iter().copied().collect());
         assert_eq!(names("*", &[]), ["a.txt", "b.txt", "d"]);
         assert_eq!(names(".h*", &[]), [".hidden"]);
         assert_eq!(names("*/*.txt", &[]), ["d/c.txt"]);

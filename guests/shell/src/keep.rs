@@ -12,8 +12,8 @@ use std::rc::Rc;
 use brush_parser::ast::Command;
 use serde::{Deserialize, Serialize};
 
-use crate::stop::Complaint;
 use crate::shell::{Function, Shell};
+use crate::stop::Complaint;
 use crate::variables::{Attribute, Variable, Variables};
 
 /// Bytes of the file: what a session keeps is settings, not data.
@@ -61,7 +61,9 @@ fn read(path: &Path) -> Result<Option<Kept>, Complaint> {
         // No session folder, or nothing kept yet.
         Err(_) => return Ok(None),
         Ok(found) if !found.is_file() => return Err("it is not a file".into()),
-        Ok(found) if found.len() > MAX_BYTES as u64 => return Err(Complaint(format!("it has more than {MAX_BYTES} bytes"))),
+        Ok(found) if found.len() > MAX_BYTES as u64 => {
+            return Err(Complaint(format!("it has more than {MAX_BYTES} bytes")));
+        }
         Ok(_) => fs::read(path).map_err(|error| error.to_string())?,
     };
     let kept: Kept = serde_json::from_slice(&bytes).map_err(|error| Complaint(format!("it is damaged: {error}")))?;
@@ -126,7 +128,8 @@ mod tests {
     fn folder_variables_and_functions_come_back() {
         let (folder, path) = place();
         let mut first = Shell::for_tests();
-        let script = format!("cd {}; x='a b'; declare -A m=([k]=v); f() {{ x=$((x2+1)); y=\"$1\"; }}", folder.path().display());
+        let script =
+            format!("cd {}; x='a b'; declare -A m=([k]=v); f() {{ x=$((x2+1)); y=\"$1\"; }}", folder.path().display());
         assert_eq!(first.script(&script), 0);
         assert_eq!(save(&first, &path), None);
         let mut second = Shell::for_tests();
@@ -141,7 +144,13 @@ mod tests {
     #[test]
     fn a_damaged_file_is_said_and_not_used() {
         let (_folder, path) = place();
-        for text in ["", "{", "[]", "{\"version\":1,\"cwd\":\"/\",\"variables\":{},\"functions\":{},\"more\":1}", "{\"version\":9,\"cwd\":\"/\",\"variables\":{},\"functions\":{}}"] {
+        for text in [
+            "",
+            "{",
+            "[]",
+            "{\"version\":1,\"cwd\":\"/\",\"variables\":{},\"functions\":{},\"more\":1}",
+            "{\"version\":9,\"cwd\":\"/\",\"variables\":{},\"functions\":{}}",
+        ] {
             fs::write(&path, text).unwrap();
             let mut shell = Shell::for_tests();
             let said = load(&mut shell, &path).unwrap();

@@ -98,11 +98,15 @@ fn surroundings() -> Variables {
         ("TMPDIR", "/tmp"),
         ("USER", "user"),
     ];
-    let own = [("BASH_VERSION", "5.2.0(1)-boxagnts"), ("BASH", "/bin/bash"), ("HOSTNAME", "sandbox"), ("OSTYPE", "wasi")];
+    let own =
+        [("BASH_VERSION", "5.2.0(1)-boxagnts"), ("BASH", "/bin/bash"), ("HOSTNAME", "sandbox"), ("OSTYPE", "wasi")];
     let with = |attributes: &[Attribute]| {
         let attributes = attributes.iter().copied().collect();
         move |(name, text): (&str, &str)| {
-            (name.to_owned(), Variable { attributes: std::collections::BTreeSet::clone(&attributes), ..Variable::scalar(text) })
+            (
+                name.to_owned(),
+                Variable { attributes: std::collections::BTreeSet::clone(&attributes), ..Variable::scalar(text) },
+            )
         }
     };
     let variables: BTreeMap<_, _> =

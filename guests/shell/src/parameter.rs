@@ -7,7 +7,7 @@ use crate::fields::{Part, join};
 use crate::parse::Quoting;
 use crate::shell::Shell;
 use crate::stop::{Complaint, Run, Stop};
-use crate::transform::{Case, remove, recase, replace, slice};
+use crate::transform::{Case, recase, remove, replace, slice};
 use crate::variables::{Attribute, Variable};
 
 /// What a parameter is.
@@ -15,13 +15,16 @@ use crate::variables::{Attribute, Variable};
 pub enum Found {
     One(Option<String>),
     /// The elements of `@` or `*`.
-    Many { elements: Vec<String>, star: bool },
+    Many {
+        elements: Vec<String>,
+        star: bool,
+    },
 }
 
 impl Found {
-    /// Tells whether `test` takes this for missing.
-    fn is_missing(&self, test: &ParameterTestType) -> bool {
-        let or_empty = matches!(test, ParameterTestType::UnsetOrNull);
+    /// Tells whether a test of `kind` takes this for missing.
+    fn is_missing(&self, kind: &ParameterTestType) -> bool {
+        let or_empty = matches!(kind, ParameterTestType::UnsetOrNull);
         match self {
             Self::One(None) => true,
             Self::One(Some(text)) => or_empty && text.is_empty(),
@@ -191,7 +194,7 @@ impl Shell {
                 let chars: Vec<char> = text.chars().collect();
                 let Some(range) = slice(chars.len(), offset, length, true) else {
                     if length.is_some_and(|length| length < 0) {
-                        self.complain(&format!("{}: substring expression < 0", length.unwrap_or_default()));
+                        self.complain(format!("{}: substring expression < 0", length.unwrap_or_default()));
                         return Err(Stop::Abort);
                     }
                     return Ok(Found::One(Some(String::new())));
@@ -236,12 +239,11 @@ impl Shell {
             return Ok(Found::One(Some(target.to_owned())));
         }
         let Found::One(Some(target)) = self.direct(parameter)? else { return Ok(Found::One(None)) };
-        match parse_parameter(&target, &ParserOptions::default()) {
-            Ok(target) => self.direct(&target),
-            Err(_) => {
-                self.complain(&format!("{target}: invalid variable name"));
-                Err(Stop::Abort)
-            }
+        if let Ok(target) = parse_parameter(&target, &ParserOptions::default()) {
+            self.direct(&target)
+        } else {
+            self.complain(format!("{target}: invalid variable name"));
+            Err(Stop::Abort)
         }
     }
 

@@ -129,13 +129,7 @@ impl Pattern {
         }
     }
 
-    fn group(
-        &self,
-        repeat: Repeat,
-        branches: &[Vec<Token>],
-        text: &[char],
-        from: &BTreeSet<usize>,
-    ) -> BTreeSet<usize> {
+    fn group(&self, repeat: Repeat, branches: &[Vec<Token>], text: &[char], from: &BTreeSet<usize>) -> BTreeSet<usize> {
         let once = |from: &BTreeSet<usize>| -> BTreeSet<usize> {
             branches.iter().flat_map(|branch| self.run(branch, text, from.clone())).collect()
         };

@@ -1,5 +1,7 @@
 //! Quoting: where quoted text ends, `$'…'` escapes, and text quoted so that a shell reads it back.
 
+use std::fmt::Write as _;
+
 /// Returns where the text goes on behind what stands at `at`: a quoted string, an escape, a `$` expansion, or one character.
 pub fn skip_quoted(chars: &[char], at: usize) -> usize {
     match (chars[at], chars.get(at + 1)) {
@@ -155,7 +157,7 @@ fn dollar(text: &str) -> String {
                 quoted.push('\\');
                 quoted.push(char);
             }
-            _ if char.is_control() => quoted.push_str(&format!("\\{:03o}", u32::from(char))),
+            _ if char.is_control() => write!(quoted, "\\{:03o}", u32::from(char)).expect("a string takes text"),
             _ => quoted.push(char),
         }
     }

@@ -67,15 +67,21 @@ impl Shell {
             kind,
             IoFileRedirectKind::Read | IoFileRedirectKind::ReadAndWrite | IoFileRedirectKind::DuplicateInput
         );
-        let descriptor_or_default = descriptor.unwrap_or(if is_input { 0 } else { 1 });
+        let descriptor_or_default = descriptor.unwrap_or(i32::from(!is_input));
         let handle = match target {
             IoFileRedirectTarget::ProcessSubstitution(..) => {
-                return Ok(Err("process substitution is not supported: write to a file below /tmp and read that".into()));
+                return Ok(Err(
+                    "process substitution is not supported: write to a file below /tmp and read that".into()
+                ));
             }
             IoFileRedirectTarget::Fd(from) => self.duplicate(*from).map(Some),
             IoFileRedirectTarget::Duplicate(word) => {
                 let word = self.single(&word.value)?;
-                if descriptor.is_none() && !is_input && word != "-" && word.trim_end_matches('-').parse::<i32>().is_err() {
+                if descriptor.is_none()
+                    && !is_input
+                    && word != "-"
+                    && word.trim_end_matches('-').parse::<i32>().is_err()
+                {
                     return Ok(self.open_sink(&word, false, true).map(|handle| self.set_both(handle)));
                 }
                 self.duplicate_word(&word)

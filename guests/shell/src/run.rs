@@ -126,7 +126,7 @@ impl Shell {
         let run = |shell: &mut Self| match &pipeline.seq[..] {
             [] => Ok(0),
             [command] => shell.command(command),
-            commands => shell.piped(commands),
+            commands => Ok(shell.piped(commands)),
         };
         let status = if pipeline.bang { self.condition(run)? } else { run(self)? };
         if let Some(started) = started {
@@ -147,7 +147,7 @@ impl Shell {
     }
 
     /// Runs the stages of a pipeline one after the other, each in a subshell, with the output of one as input of the next.
-    fn piped(&mut self, commands: &[Command]) -> Run<i32> {
+    fn piped(&mut self, commands: &[Command]) -> i32 {
         let before = self.state.descriptors.clone();
         let mut statuses = Vec::new();
         for (index, command) in commands.iter().enumerate() {
@@ -171,7 +171,7 @@ impl Shell {
         let last = statuses.last().copied().unwrap_or(0);
         let status = if self.is_set("pipefail") { failed.copied().unwrap_or(0) } else { last };
         self.set_pipe_status(&statuses);
-        Ok(status)
+        status
     }
 
     fn set_pipe_status(&mut self, statuses: &[i32]) {
@@ -269,7 +269,7 @@ impl Shell {
         match self.evaluate(&text) {
             Ok(value) => Ok(i32::from(value == 0)),
             Err(error) => {
-                self.complain(&format!("((: {error}"));
+                self.complain(format!("((: {error}"));
                 Ok(1)
             }
         }

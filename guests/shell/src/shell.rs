@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use brush_parser::ast::FunctionDefinition;
 
-use crate::stop::Complaint;
 use crate::parse::{Parsed, Source};
+use crate::stop::Complaint;
 use crate::streams::{Descriptors, Sink};
 use crate::variables::{Attribute, MAX_INDEX, Subscript, Value, Variable, Variables};
 
@@ -138,7 +138,7 @@ impl Shell {
             Ok(()) => 0,
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => 141,
             Err(error) => {
-                self.complain(&format!("write error: {error}"));
+                self.complain(format!("write error: {error}"));
                 1
             }
         }
@@ -213,14 +213,13 @@ impl Shell {
 
     /// Stores what arithmetic or a built-in computed.
     pub fn store(&mut self, name: &str, subscript: Option<&str>, text: String) -> Result<(), Complaint> {
-        let stored = match subscript {
+        match subscript {
             None => self.assign_text(name, text),
             Some(subscript) => {
                 let subscript = self.subscript(name, subscript)?;
                 self.assign_element(name, subscript, text)
             }
-        };
-        stored
+        }
     }
 
     /// Sets a variable, as its attributes want it.
@@ -292,7 +291,7 @@ impl Shell {
         let status = inner(self);
         self.state.descriptors = before;
         if sink.is_broken() {
-            self.complain(&format!("a command's output was cut off at {most} bytes"));
+            self.complain(format!("a command's output was cut off at {most} bytes"));
         }
         (sink.take_bytes(), status)
     }

@@ -1,5 +1,6 @@
 //! Simple commands: assignments, functions, built-ins, commands and script files.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, Cursor, Read as _, Write};
@@ -98,9 +99,9 @@ impl Shell {
         let mut arguments = Vec::new();
         for item in &parts.arguments {
             match item {
-                Item::Assignment(assignment) => arguments.push(Argument::Assignment(assignment)),
+                Item::Assignment(assignment) => arguments.push(Argument::Assignment(Cow::Borrowed(*assignment))),
                 Item::Word(word) => {
-                    arguments.extend(self.words([*word])?.into_iter().map(Argument::Word));
+                    arguments.extend(self.words([*word])?.into_iter().map(Argument::of_word));
                 }
             }
         }
@@ -217,7 +218,7 @@ impl Shell {
     }
 
     fn not_found(&mut self, name: &str) -> i32 {
-        self.complain(&format!("{name}: command not found"));
+        self.complain(format!("{name}: command not found"));
         127
     }
 
@@ -226,12 +227,12 @@ impl Shell {
         let text = match self.read_script(&words[0]) {
             Ok(text) => text,
             Err((reason, status)) => {
-                self.complain(&format!("{}: {reason}", words[0]));
+                self.complain(format!("{}: {reason}", words[0]));
                 return Ok(status);
             }
         };
         if let Some(interpreter) = foreign(&text) {
-            self.complain(&format!("{}: {interpreter}: bad interpreter: only shell scripts run here", words[0]));
+            self.complain(format!("{}: {interpreter}: bad interpreter: only shell scripts run here", words[0]));
             return Ok(126);
         }
         self.fresh(&words[0], &words[1..], |shell| shell.script(&text))
@@ -327,7 +328,7 @@ impl Shell {
                 }
             }
         };
-        let text = if assignment.append { self.appended(name, subscript.as_ref(), text) } else { text };
+        let text = if assignment.append { self.appended(name, subscript.as_ref(), &text) } else { text };
         Ok(match subscript {
             None => self.assign_text(name, text),
             Some(subscript) => self.assign_element(name, subscript, text),
@@ -335,7 +336,7 @@ impl Shell {
     }
 
     /// Returns what `+=` makes of a variable: a sum for integers, else one text behind the other.
-    fn appended(&mut self, name: &str, subscript: Option<&Subscript>, text: String) -> String {
+    fn appended(&mut self, name: &str, subscript: Option<&Subscript>, text: &str) -> String {
         let variable = self.state.variables.get(name);
         let before = match subscript {
             None => variable.and_then(Variable::text),
@@ -362,7 +363,8 @@ impl Shell {
         } else {
             variable.indexed();
         }
-        let mut next = variable.subscripts().last().and_then(|last| last.parse::<usize>().ok()).map_or(0, |last| last + 1);
+        let mut next =
+            variable.subscripts().last().and_then(|last| last.parse::<usize>().ok()).map_or(0, |last| last + 1);
         let mut key: Option<String> = None;
         for (subscript, word) in elements {
             if is_associative && subscript.is_none() {

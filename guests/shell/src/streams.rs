@@ -218,5 +218,4 @@ impl Descriptors {
             let _ = sink.clone().flush();
         }
     }
-
 }

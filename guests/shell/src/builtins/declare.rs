@@ -1,5 +1,7 @@
 //! `declare`, `local`, `export`, `readonly` and `unset`.
+#![expect(clippy::unnecessary_wraps, reason = "every built-in has the same type")]
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use brush_parser::ast::{Assignment, AssignmentName, AssignmentValue, Word};
@@ -13,6 +15,7 @@ use crate::variables::{Attribute, Value, is_name};
 
 /// What the letters of a declaration ask for.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a letter of its own")]
 struct Request {
     add: Vec<Attribute>,
     remove: Vec<Attribute>,
@@ -70,15 +73,18 @@ impl Request {
 
 /// Runs a declaration whose name was an expansion, or stood behind `command`.
 pub fn declare_words(shell: &mut Shell, words: &[String]) -> Run<i32> {
-    let assignments: Vec<_> = words[1..].iter().map(|word| assignment(word).ok_or(word)).collect();
-    let arguments: Vec<_> = assignments
-        .iter()
-        .map(|found| match found {
-            Ok(assignment) => Argument::Assignment(assignment),
-            Err(word) => Argument::Word((*word).clone()),
-        })
-        .collect();
+    let arguments: Vec<_> = words[1..].iter().cloned().map(Argument::of_word).collect();
     shell.declare(&words[0], &arguments)
+}
+
+impl Argument<'_> {
+    /// Returns what an expanded word says.
+    pub fn of_word(word: String) -> Self {
+        match assignment(&word) {
+            Some(assignment) => Self::Assignment(Cow::Owned(assignment)),
+            None => Self::Word(word),
+        }
+    }
 }
 
 /// Returns the assignment that `word`, which is expanded already, spells.
@@ -89,7 +95,12 @@ fn assignment(word: &str) -> Option<Assignment> {
         return None;
     }
     let value = AssignmentValue::Scalar(Word::from(crate::quote::single(text)));
-    Some(Assignment { name: AssignmentName::VariableName(name.to_owned()), value, append, loc: brush_parser::SourceSpan::default() })
+    Some(Assignment {
+        name: AssignmentName::VariableName(name.to_owned()),
+        value,
+        append,
+        loc: brush_parser::SourceSpan::default(),
+    })
 }
 
 impl Shell {
@@ -122,7 +133,7 @@ impl Shell {
                 request.add.clear();
             }
             if let Err(letter) = request.letters(letters.0, letters.1) {
-                self.complain(&format!("{name}: -{letter}: invalid option"));
+                self.complain(format!("{name}: -{letter}: invalid option"));
                 return Ok(2);
             }
             rest = after;
@@ -148,7 +159,7 @@ impl Shell {
             Argument::Assignment(assignment) => assigned_name(assignment),
         };
         if !is_name(name) {
-            self.complain(&format!("{declarator}: `{name}': not a valid identifier"));
+            self.complain(format!("{declarator}: `{name}': not a valid identifier"));
             return Ok(false);
         }
         let is_assigned = matches!(argument, Argument::Assignment(_));
@@ -156,7 +167,7 @@ impl Shell {
         let is_local = matches!(declarator, "local" | "declare" | "typeset") && !request.global;
         let is_fixed = own.is_some_and(|own| own.has(Attribute::Readonly));
         if is_fixed && (is_assigned || request.remove.contains(&Attribute::Readonly)) {
-            self.complain(&format!("{declarator}: {name}: readonly variable"));
+            self.complain(format!("{declarator}: {name}: readonly variable"));
             return Ok(false);
         }
         let name = name.to_owned();
@@ -171,7 +182,9 @@ impl Shell {
             }
         }
         let attributes = self.state.variables.attributes_mut(&name);
-        attributes.extend(request.add.iter().copied().filter(|add| matches!(add, Attribute::Readonly | Attribute::Reference)));
+        attributes.extend(
+            request.add.iter().copied().filter(|add| matches!(add, Attribute::Readonly | Attribute::Reference)),
+        );
         Ok(true)
     }
 
@@ -226,12 +239,13 @@ impl Shell {
         let mut status = 0;
         for argument in arguments {
             let Argument::Word(wanted) = argument else { continue };
-            match self.state.variables.get_own(wanted).map(|variable| declaration(wanted, variable)) {
-                Some(line) => drop(self.print(&(line + "\n"))),
-                None => {
-                    self.complain(&format!("{name}: {wanted}: not found"));
-                    status = 1;
+            if let Some(line) = self.state.variables.get_own(wanted).map(|variable| declaration(wanted, variable)) {
+                {
+                    self.print(&(line + "\n"));
                 }
+            } else {
+                self.complain(format!("{name}: {wanted}: not found"));
+                status = 1;
             }
         }
         status
@@ -242,7 +256,10 @@ impl Shell {
         let functions = self.state.functions.clone();
         let mut names: Vec<&str> = functions.keys().map(String::as_str).collect();
         if !arguments.is_empty() {
-            names = arguments.iter().filter_map(|word| if let Argument::Word(word) = word { Some(word.as_str()) } else { None }).collect();
+            names = arguments
+                .iter()
+                .filter_map(|word| if let Argument::Word(word) = word { Some(word.as_str()) } else { None })
+                .collect();
         }
         let mut status = 0;
         for name in names {
@@ -272,7 +289,7 @@ pub fn unset(shell: &mut Shell, words: &[String]) -> Run<i32> {
             _ if functions => drop(Rc::make_mut(&mut shell.state.functions).remove(word)),
             _ => {
                 if let Err(reason) = unset_one(shell, word, own, !variables) {
-                    shell.complain(&format!("unset: {reason}"));
+                    shell.complain(format!("unset: {reason}"));
                     status = 1;
                 }
             }

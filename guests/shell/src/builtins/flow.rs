@@ -1,4 +1,5 @@
 //! Built-ins that change what runs next: `break`, `return`, `exit`, `eval`, `source`, `exec`, `trap`, `wait`, `bash`.
+#![expect(clippy::unnecessary_wraps, reason = "every built-in has the same type")]
 
 use std::io::Read as _;
 
@@ -9,12 +10,11 @@ use crate::streams::PIPE_BYTES;
 /// Returns the exit code that `words` name, as far as a process can have it.
 fn code(shell: &mut Shell, words: &[String]) -> i32 {
     let Some(word) = words.get(1) else { return shell.status };
-    match word.parse::<i64>() {
-        Ok(code) => i32::try_from(code & 0xff).unwrap_or(0),
-        Err(_) => {
-            shell.complain(&format!("{}: {word}: numeric argument required", words[0]));
-            2
-        }
+    if let Ok(code) = word.parse::<i64>() {
+        i32::try_from(code & 0xff).unwrap_or(0)
+    } else {
+        shell.complain(format!("{}: {word}: numeric argument required", words[0]));
+        2
     }
 }
 
@@ -35,7 +35,7 @@ pub fn return_code(shell: &mut Shell, words: &[String]) -> Run<i32> {
 /// Returns how many loops `words` name, at most those that there are.
 fn levels(shell: &mut Shell, words: &[String]) -> Option<u32> {
     if shell.state.loops == 0 {
-        shell.complain(&format!("{}: only meaningful in a `for', `while', or `until' loop", words[0]));
+        shell.complain(format!("{}: only meaningful in a `for', `while', or `until' loop", words[0]));
         return None;
     }
     let levels = words.get(1).map_or(Ok(1), |word| word.parse::<u32>());
@@ -64,13 +64,13 @@ pub fn eval(shell: &mut Shell, words: &[String]) -> Run<i32> {
 /// `source`
 pub fn source(shell: &mut Shell, words: &[String]) -> Run<i32> {
     let Some(name) = words.get(1) else {
-        shell.complain(&format!("{}: filename argument required", words[0]));
+        shell.complain(format!("{}: filename argument required", words[0]));
         return Ok(2);
     };
     let text = match shell.read_script(name) {
         Ok(text) => text,
         Err((reason, _)) => {
-            shell.complain(&format!("{name}: {reason}"));
+            shell.complain(format!("{name}: {reason}"));
             return Ok(1);
         }
     };
@@ -102,7 +102,8 @@ pub fn trap(shell: &mut Shell, words: &[String]) -> Run<i32> {
     let words: Vec<&str> = words[1..].iter().map(String::as_str).filter(|word| *word != "--").collect();
     match words[..] {
         [] | ["-p", ..] => {
-            let line = |(signal, text): (&String, &String)| format!("trap -- {} {signal}\n", crate::quote::single(text));
+            let line =
+                |(signal, text): (&String, &String)| format!("trap -- {} {signal}\n", crate::quote::single(text));
             let lines: String = shell.state.traps.iter().map(line).collect();
             Ok(shell.print(&lines))
         }
@@ -136,12 +137,13 @@ fn signal_name(signal: &str) -> String {
 pub fn wait(shell: &mut Shell, words: &[String]) -> Run<i32> {
     let mut status = 0;
     for word in words[1..].iter().filter(|word| !word.starts_with('-')) {
-        status = match word.trim_start_matches('%').parse::<u32>().ok().and_then(|job| shell.jobs.get(&job)) {
-            Some(status) => *status,
-            None => {
-                shell.complain(&format!("wait: {word}: no such job"));
-                127
-            }
+        status = if let Some(status) =
+            word.trim_start_matches('%').parse::<u32>().ok().and_then(|job| shell.jobs.get(&job))
+        {
+            *status
+        } else {
+            shell.complain(format!("wait: {word}: no such job"));
+            127
         };
     }
     Ok(status)
@@ -179,7 +181,7 @@ pub fn bash(shell: &mut Shell, words: &[String]) -> Run<i32> {
         (false, [file, positional @ ..]) => match shell.read_script(file) {
             Ok(text) => (text, file.clone(), positional.to_vec()),
             Err((reason, status)) => {
-                shell.complain(&format!("{file}: {reason}"));
+                shell.complain(format!("{file}: {reason}"));
                 return Ok(status);
             }
         },

@@ -6,6 +6,8 @@ mod options;
 mod read;
 mod words;
 
+use std::borrow::Cow;
+
 use brush_parser::ast::Assignment;
 
 use crate::shell::Shell;
@@ -17,7 +19,7 @@ pub type Builtin = fn(&mut Shell, &[String]) -> Run<i32>;
 /// What stands behind a declaration's name: an assignment is not split.
 pub enum Argument<'a> {
     Word(String),
-    Assignment(&'a Assignment),
+    Assignment(Cow<'a, Assignment>),
 }
 
 const BUILTINS: [(&str, Builtin); 46] = [

@@ -1,4 +1,5 @@
 //! `set` and `shopt`.
+#![expect(clippy::unnecessary_wraps, reason = "every built-in has the same type")]
 
 use crate::quote;
 use crate::shell::Shell;
@@ -90,7 +91,7 @@ pub fn set(shell: &mut Shell, words: &[String]) -> Run<i32> {
             match name {
                 Ok(name) => shell.switch(name, on),
                 Err(reason) => {
-                    shell.complain(&format!("set: {reason}"));
+                    shell.complain(format!("set: {reason}"));
                     return Ok(2);
                 }
             }
@@ -105,9 +106,9 @@ pub fn set(shell: &mut Shell, words: &[String]) -> Run<i32> {
 fn print_variables(shell: &mut Shell) -> i32 {
     let line = |(name, variable): (&String, &crate::variables::Variable)| match &variable.value {
         Some(Value::Scalar(text)) => Some(format!("{name}={}\n", quote::word(text))),
-        Some(_) => crate::transform::declaration(name, variable).split_once(' ').map(|(_, rest)| {
-            format!("{}\n", rest.split_once(' ').map_or(rest, |(_, assignment)| assignment))
-        }),
+        Some(_) => crate::transform::declaration(name, variable)
+            .split_once(' ')
+            .map(|(_, rest)| format!("{}\n", rest.split_once(' ').map_or(rest, |(_, assignment)| assignment))),
         None => None,
     };
     let lines: String = shell.state.variables.iter().filter_map(line).collect();
@@ -136,7 +137,7 @@ pub fn shopt(shell: &mut Shell, words: &[String]) -> Run<i32> {
     for name in wanted {
         let known = SHOPTS.into_iter().find(|known| *known == name);
         let Some(known) = known.or_else(|| long_name(name).filter(|_| has('o'))) else {
-            shell.complain(&format!("shopt: {name}: invalid shell option name"));
+            shell.complain(format!("shopt: {name}: invalid shell option name"));
             status = 1;
             continue;
         };

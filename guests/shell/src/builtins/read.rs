@@ -1,4 +1,5 @@
 //! `read`, `mapfile` and `getopts`.
+#![expect(clippy::unnecessary_wraps, reason = "every built-in has the same type")]
 
 use std::io::BufRead;
 
@@ -53,8 +54,8 @@ impl<'a> Request<'a> {
                 if !"adnNpitu".contains(letter) {
                     return Err(Complaint(format!("-{letter}: invalid option")));
                 }
-                let value =
-                    value(letters, at, &mut rest).ok_or_else(|| Complaint(format!("-{letter}: option requires an argument")))?;
+                let value = value(letters, at, &mut rest)
+                    .ok_or_else(|| Complaint(format!("-{letter}: option requires an argument")))?;
                 request.option(letter, value)?;
                 break;
             }
@@ -73,7 +74,10 @@ impl<'a> Request<'a> {
             'd' => self.delimiter = value.bytes().next().unwrap_or(0),
             'n' => self.count = Some((number()?, true)),
             'N' => self.count = Some((number()?, false)),
-            'u' => self.descriptor = value.parse().map_err(|_| Complaint(format!("{value}: invalid file descriptor specification")))?,
+            'u' => {
+                self.descriptor =
+                    value.parse().map_err(|_| Complaint(format!("{value}: invalid file descriptor specification")))?;
+            }
             // A prompt, a first text and a time mean something at a terminal.
             _ => {}
         }
@@ -86,7 +90,7 @@ pub fn read(shell: &mut Shell, words: &[String]) -> Run<i32> {
     let request = match Request::parse(words) {
         Ok(request) => request,
         Err(reason) => {
-            shell.complain(&format!("read: {reason}"));
+            shell.complain(format!("read: {reason}"));
             return Ok(2);
         }
     };
@@ -96,7 +100,7 @@ pub fn read(shell: &mut Shell, words: &[String]) -> Run<i32> {
     source.put_back(reader);
     let stored = store(shell, &request, &line);
     if let Err(reason) = stored {
-        shell.complain(&format!("read: {reason}"));
+        shell.complain(format!("read: {reason}"));
         return Ok(1);
     }
     Ok(i32::from(!ended))
@@ -107,7 +111,7 @@ type Read = Vec<(char, bool)>;
 
 /// Returns what was read, and whether it ended before the input did.
 fn line(reader: &mut dyn BufRead, request: &Request<'_>) -> (Read, bool) {
-    let (mut bytes, mut escapes) = (Vec::new(), Vec::new());
+    let (mut bytes, mut literal) = (Vec::new(), Vec::new());
     let (mut ended, mut escaped) = (false, false);
     while bytes.len() < MAX_LINE_BYTES {
         if let Some((count, _)) = request.count {
@@ -129,12 +133,12 @@ fn line(reader: &mut dyn BufRead, request: &Request<'_>) -> (Read, bool) {
         }
         if !(escaped && byte == b'\n') {
             bytes.push(byte);
-            escapes.push(escaped);
+            literal.push(escaped);
         }
         escaped = false;
     }
     let text = String::from_utf8_lossy(&bytes);
-    let of = |(at, char)| (char, escapes.get(at).copied().unwrap_or(false));
+    let of = |(at, char)| (char, literal.get(at).copied().unwrap_or(false));
     (text.char_indices().map(of).collect(), ended)
 }
 
@@ -234,7 +238,7 @@ pub fn mapfile(shell: &mut Shell, words: &[String]) -> Run<i32> {
                 's' => skip = number(),
                 'O' => origin = Some(number()),
                 _ => {
-                    shell.complain(&format!("{}: -{letter}: invalid option", words[0]));
+                    shell.complain(format!("{}: -{letter}: invalid option", words[0]));
                     return Ok(2);
                 }
             }
@@ -266,7 +270,7 @@ pub fn mapfile(shell: &mut Shell, words: &[String]) -> Run<i32> {
     };
     Ok(stored.map_or_else(
         |reason| {
-            shell.complain(&format!("{}: {}", words[0], reason.0));
+            shell.complain(format!("{}: {}", words[0], reason.0));
             1
         },
         |()| 0,
@@ -294,15 +298,14 @@ pub fn getopts(shell: &mut Shell, words: &[String]) -> Run<i32> {
         ("OPTIND", Some(index.to_string())),
     ];
     for (name, text) in stored {
-        let done = match text {
-            Some(text) => shell.assign_text(name, text),
-            None => {
-                shell.state.variables.remove(name);
-                Ok(())
-            }
+        let done = if let Some(text) = text {
+            shell.assign_text(name, text)
+        } else {
+            shell.state.variables.remove(name);
+            Ok(())
         };
         if let Err(reason) = done {
-            shell.complain(&format!("getopts: {}", reason.0));
+            shell.complain(format!("getopts: {}", reason.0));
             return Ok(1);
         }
     }
@@ -339,14 +342,13 @@ fn step(letters: &str, arguments: &[String], index: usize, at: usize) -> Step {
     if !takes {
         return Step { option: Some(letter), value: None, index: next, at: next_at, message: None };
     }
-    let (value, index) = if behind.is_empty() { (arguments.get(index).cloned(), index + 2) } else { (Some(behind), index + 1) };
-    match value {
-        Some(value) => Step { option: Some(letter), value: Some(value), index, at: 0, message: None },
-        None => {
-            let option = if letters.starts_with(':') { ':' } else { '?' };
-            let (value, message) =
-                (Some(letter.to_string()), Some(format!("option requires an argument -- {letter}")));
-            Step { option: Some(option), value, index: index - 1, at: 0, message }
-        }
+    let (value, index) =
+        if behind.is_empty() { (arguments.get(index).cloned(), index + 2) } else { (Some(behind), index + 1) };
+    if let Some(value) = value {
+        Step { option: Some(letter), value: Some(value), index, at: 0, message: None }
+    } else {
+        let option = if letters.starts_with(':') { ':' } else { '?' };
+        let (value, message) = (Some(letter.to_string()), Some(format!("option requires an argument -- {letter}")));
+        Step { option: Some(option), value, index: index - 1, at: 0, message }
     }
 }

@@ -1,4 +1,5 @@
 //! Built-ins about names and folders: `cd`, `pushd`, `type`, `command`, `printf -v`, `test -v`, `let`, `shift`.
+#![expect(clippy::unnecessary_wraps, reason = "every built-in has the same type")]
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -52,7 +53,7 @@ pub fn printf(shell: &mut Shell, words: &[String]) -> Run<i32> {
         None => shell.store(target, None, text),
     };
     if let Err(reason) = stored {
-        shell.complain(&format!("printf: {reason}"));
+        shell.complain(format!("printf: {reason}"));
         return Ok(1);
     }
     Ok(status)
@@ -66,7 +67,8 @@ pub fn pwd(shell: &mut Shell, _: &[String]) -> Run<i32> {
 
 /// `cd`
 pub fn cd(shell: &mut Shell, words: &[String]) -> Run<i32> {
-    let operands: Vec<&String> = words[1..].iter().filter(|word| !matches!(word.as_str(), "-P" | "-L" | "--")).collect();
+    let operands: Vec<&String> =
+        words[1..].iter().filter(|word| !matches!(word.as_str(), "-P" | "-L" | "--")).collect();
     let target = match operands[..] {
         [] => shell.text("HOME"),
         [word] if word == "-" => shell.text("OLDPWD"),
@@ -78,7 +80,7 @@ pub fn cd(shell: &mut Shell, words: &[String]) -> Run<i32> {
     };
     let Some(target) = target else {
         let missing = if operands.is_empty() { "HOME" } else { "OLDPWD" };
-        shell.complain(&format!("cd: {missing} not set"));
+        shell.complain(format!("cd: {missing} not set"));
         return Ok(1);
     };
     let status = go(shell, "cd", &target);
@@ -97,7 +99,7 @@ fn go(shell: &mut Shell, name: &str, target: &str) -> i32 {
         Err(error) => Some(reason(&error)),
     };
     if let Some(reason) = refused {
-        shell.complain(&format!("{name}: {target}: {reason}"));
+        shell.complain(format!("{name}: {target}: {reason}"));
         return 1;
     }
     let before = std::mem::replace(&mut shell.state.cwd, path);
@@ -186,7 +188,7 @@ pub fn let_values(shell: &mut Shell, words: &[String]) -> Run<i32> {
         match shell.evaluate(word) {
             Ok(value) => last = value,
             Err(reason) => {
-                shell.complain(&format!("let: {reason}"));
+                shell.complain(format!("let: {reason}"));
                 return Ok(1);
             }
         }
@@ -198,7 +200,7 @@ pub fn let_values(shell: &mut Shell, words: &[String]) -> Run<i32> {
 pub fn shift(shell: &mut Shell, words: &[String]) -> Run<i32> {
     let count = words.get(1).map_or(Ok(1), |word| word.parse::<usize>());
     let Ok(count) = count else {
-        shell.complain(&format!("shift: {}: numeric argument required", words[1]));
+        shell.complain(format!("shift: {}: numeric argument required", words[1]));
         return Ok(1);
     };
     if count > shell.state.positional.len() {
@@ -216,7 +218,7 @@ pub fn builtin(shell: &mut Shell, words: &[String]) -> Run<i32> {
             shell.dispatch_command(&words[1..])
         }
         Some(name) => {
-            shell.complain(&format!("builtin: {name}: not a shell builtin"));
+            shell.complain(format!("builtin: {name}: not a shell builtin"));
             Ok(1)
         }
     }
@@ -279,7 +281,7 @@ pub fn type_of(shell: &mut Shell, words: &[String]) -> Run<i32> {
             None => {
                 status = 1;
                 if !short && !path {
-                    shell.complain(&format!("type: {name}: not found"));
+                    shell.complain(format!("type: {name}: not found"));
                 }
                 continue;
             }
