@@ -39,10 +39,7 @@ impl SessionTmp {
     /// Returns what of `whole` is left.
     pub fn room(&self, whole: Quota) -> Quota {
         let used = self.used();
-        Quota {
-            bytes: whole.bytes.saturating_sub(used.bytes),
-            entries: whole.entries.saturating_sub(used.entries),
-        }
+        Quota { bytes: whole.bytes.saturating_sub(used.bytes), entries: whole.entries.saturating_sub(used.entries) }
     }
 
     fn used(&self) -> MutexGuard<'_, Quota> {

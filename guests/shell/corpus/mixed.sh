@@ -47,7 +47,7 @@ if x=$(false); then echo t; else echo f; fi
 ### or with group
 false || { echo fallback; true; } && echo then
 ### semicolon after brace
-{ echo a; }; { echo b; } 
+{ echo a; }; { echo b; }
 ### newline separated if
 if
 true

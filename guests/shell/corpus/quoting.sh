@@ -17,7 +17,7 @@ f() { echo $#; }; f "" '' $nothing "$nothing"
 ### quoted expansion is one word
 x="a  b"; f() { echo $#; }; f $x; f "$x"
 ### tilde
-HOME=/home/u; echo ~ ~/x "~" x~
+HOME=/h/u; echo ~ ~/x "~" x~
 ### tilde in assignments
 HOME=/h; x=~/a:~/b; echo $x
 ### quoted newline

@@ -1,4 +1,4 @@
-//! The corpus against real bash, natively: the interpreter without the sandbox around it. `crates/testkit` holds the same
+//! The corpus against real bash, natively: the interpreter without the sandbox around it. `crates/tools` holds the same
 //! scripts against the tool.
 
 use std::collections::BTreeMap;

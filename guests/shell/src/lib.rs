@@ -40,8 +40,11 @@ use variables::{Attribute, Variable, Variables};
 /// Where a session begins.
 const WORKSPACE: &str = "/work";
 
-/// What a session keeps between calls lies here, in its own mount.
-const STATE: &str = "/tmp/.shell-state.json";
+/// The session's own folder.
+const TMP: &str = "/tmp";
+
+/// What a session keeps between calls, in its own folder.
+const STATE: &str = ".shell-state.json";
 
 /// Bytes of output that are returned: a script that prints more should print to a file.
 const MAX_OUTPUT_BYTES: usize = 2 << 20;
@@ -71,10 +74,11 @@ impl Tool for ShellTool {
         let stdin = Source::new(Cursor::new(arguments.stdin.unwrap_or_default().into_bytes()));
         let descriptors = Descriptors::new(stdin, output.clone(), output.clone());
         let mut shell = Shell::new(PathBuf::from(WORKSPACE), surroundings(), descriptors);
-        let mut notes: Vec<String> = keep::load(&mut shell, Path::new(STATE)).into_iter().collect();
+        let state = Path::new(TMP).join(STATE);
+        let mut notes: Vec<String> = keep::load(&mut shell, &state).into_iter().collect();
         let status = shell.script(&arguments.script);
         shell.state.descriptors.flush();
-        notes.extend(keep::save(&shell, Path::new(STATE)));
+        notes.extend(keep::save(&shell, &state));
         if output.is_broken() {
             notes.push(format!("the script was stopped after {MAX_OUTPUT_BYTES} bytes of output"));
         }
@@ -95,7 +99,7 @@ fn surroundings() -> Variables {
         ("PATH", "/usr/bin:/bin"),
         ("PWD", WORKSPACE),
         ("SHELL", "/bin/bash"),
-        ("TMPDIR", "/tmp"),
+        ("TMPDIR", TMP),
         ("USER", "user"),
     ];
     let own =

@@ -52,7 +52,8 @@ async fn all_calls_together_fill_tmp_no_further_than_its_room() {
     let session = runtime.session();
     let mut outcomes = Vec::new();
     for name in ["a", "b", "c"] {
-        let script = format!("x=$(printf '%01000000d' 0); for ((i=0;i<100;i++)); do printf %s \"$x\"; done > /tmp/{name}");
+        let script =
+            format!("x=$(printf '%01000000d' 0); for ((i=0;i<100;i++)); do printf %s \"$x\"; done > /tmp/{name}");
         outcomes.push(call(&runtime, &session, "shell", json!({ "script": script })).await.outcome);
     }
     let stopped = CallOutcome::Stopped { cause: StopCause::Stage };
@@ -72,9 +73,13 @@ async fn a_non_zero_exit_is_a_result_and_its_changes_stay() {
 async fn a_script_reaches_nothing_but_its_mounts() {
     let runtime = runtime();
     let session = runtime.session();
-    let said = shell(&runtime, &session, "cat /etc/passwd; cat ../../etc/passwd; echo x > /etc/x; ls .boxagnts; echo $?").await;
+    let said =
+        shell(&runtime, &session, "cat /etc/passwd; cat ../../etc/passwd; echo x > /etc/x; ls .boxagnts; echo $?")
+            .await;
     assert!(!said.contains("root:"), "{said}");
-    let refused = call(&runtime, &session, "shell", json!({ "script": "mkdir -p .git/hooks; echo x > .git/hooks/pre-commit" })).await;
+    let refused =
+        call(&runtime, &session, "shell", json!({ "script": "mkdir -p .git/hooks; echo x > .git/hooks/pre-commit" }))
+            .await;
     assert_eq!(refused.outcome, CallOutcome::Denied { rule: "protected-paths".into() });
     assert!(!runtime.root().join(".git").exists());
 }
