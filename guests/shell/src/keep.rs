@@ -46,6 +46,9 @@ pub fn load(shell: &mut Shell, path: &Path) -> Option<String> {
     if fs::metadata(&kept.cwd).is_ok_and(|found| found.is_dir()) {
         shell.state.cwd = kept.cwd;
     }
+    let mut here = Variable::scalar(shell.state.cwd.display().to_string());
+    here.attributes.insert(Attribute::Exported);
+    shell.state.variables.put("PWD", here);
     let mut dropped = Vec::new();
     for (name, text) in kept.functions {
         match function(shell, &name, text) {
@@ -135,6 +138,7 @@ mod tests {
         let mut second = Shell::for_tests();
         assert_eq!(load(&mut second, &path), None);
         assert_eq!(second.state.cwd, folder.path());
+        assert_eq!(second.text("PWD").as_deref(), folder.path().to_str());
         assert_eq!(second.text("x").as_deref(), Some("a b"));
         assert_eq!(second.state.variables.get("m").unwrap().elements(), ["v"]);
         assert_eq!(second.script("f 'c d'"), 0);

@@ -393,3 +393,70 @@ impl Shell {
         Rc::make_mut(&mut self.state.functions).insert(definition.fname.value.clone(), Rc::new(function));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::expand::MAX_DEPTH;
+
+    fn said(shell: &Shell, descriptor: i32) -> String {
+        String::from_utf8(shell.state.descriptors.sink(descriptor).take_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_writer_that_nobody_reads_is_ended() {
+        let mut shell = Shell::for_tests();
+        shell.state.descriptors.set_sink(1, Sink::memory(100));
+        assert_eq!(shell.script("while :; do echo 123456789; done; echo more"), 141);
+        assert_eq!(said(&shell, 1), "123456789\n".repeat(10));
+    }
+
+    #[test]
+    fn what_nests_too_deeply_ends_the_script() {
+        for script in ["f() { f; }; f; echo no", "f() { echo $(f); }; f", "x='eval \"$x\"'; eval \"$x\"; echo no"] {
+            let mut shell = Shell::for_tests();
+            shell.script(script);
+            assert!(said(&shell, 2).contains(&format!("nest deeper than {MAX_DEPTH}")), "{script}");
+            assert!(!said(&shell, 1).contains("no"), "{script}");
+        }
+    }
+
+    #[test]
+    fn an_error_names_its_line() {
+        let mut shell = Shell::for_tests();
+        assert_eq!(shell.script("true\nfalse\nnosuch"), 127);
+        assert_eq!(said(&shell, 2), "bash: line 3: nosuch: command not found\n");
+    }
+
+    #[test]
+    fn what_is_not_supported_says_so() {
+        for (script, words) in [
+            ("cat <(echo x)", "process substitution is not supported"),
+            ("echo x > >(cat)", "process substitution is not supported"),
+            ("coproc cat", "coprocesses are not supported"),
+            ("alias a=b", "aliases are not supported"),
+            ("if", "syntax error"),
+        ] {
+            let mut shell = Shell::for_tests();
+            assert_ne!(shell.script(script), 0, "{script}");
+            let said = said(&shell, 2);
+            assert!(said.contains(words), "{script}: {said}");
+        }
+    }
+
+    #[test]
+    fn brackets_nest_no_deeper_than_the_parser_can_go() {
+        let mut shell = Shell::for_tests();
+        assert_eq!(shell.script(&"(".repeat(10_000)), 2);
+        assert!(said(&shell, 2).contains("brackets nest deeper"));
+    }
+
+    #[test]
+    fn functions_keep_their_own_text() {
+        let mut shell = Shell::for_tests();
+        shell.script("x=é; f() {\n  echo one; # comment\n}; function g { echo two; }\necho done");
+        let text = |name: &str| shell.state.functions.get(name).map(|function| function.text.clone());
+        assert_eq!(text("f").as_deref(), Some("f() {\n  echo one; # comment\n}"));
+        assert_eq!(text("g").as_deref(), Some("g { echo two; }"));
+    }
+}

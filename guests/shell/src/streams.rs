@@ -219,3 +219,46 @@ impl Descriptors {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_all(source: &Source) -> (Vec<u8>, bool) {
+        let mut bytes = Vec::new();
+        let ended = source.take().read_to_end(&mut bytes).is_ok();
+        (bytes, ended)
+    }
+
+    #[test]
+    fn a_pipe_takes_so_much_and_its_cut_end_is_an_error() {
+        let mut sink = Sink::memory(4);
+        assert_eq!(sink.write_all(b"123456").unwrap_err().kind(), ErrorKind::BrokenPipe);
+        assert!(sink.is_broken());
+        assert_eq!(read_all(&sink.into_source()), (b"1234".to_vec(), false));
+    }
+
+    #[test]
+    fn a_pipe_that_was_not_cut_ends() {
+        let mut sink = Sink::memory(4);
+        sink.write_all(b"1234").unwrap();
+        assert_eq!(read_all(&sink.into_source()), (b"1234".to_vec(), true));
+    }
+
+    #[test]
+    fn a_reader_goes_on_where_the_last_one_stopped() {
+        let source = Source::new(Cursor::new(b"a\nb\n".to_vec()));
+        let mut line = String::new();
+        let mut reader = source.take();
+        reader.read_line(&mut line).unwrap();
+        source.put_back(reader);
+        assert_eq!(read_all(&source), (b"b\n".to_vec(), true));
+    }
+
+    #[test]
+    fn a_closed_descriptor_cannot_be_read() {
+        let mut open = Descriptors::new(Source::empty(), Sink::null(), Sink::null());
+        open.close(0);
+        assert_eq!(read_all(&open.source(0)), (Vec::new(), false));
+    }
+}
