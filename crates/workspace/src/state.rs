@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn links_and_files_in_the_place_of_folders_are_refused() {
-        for name in ["", "blobs", "tmp", "tmp/scratch"] {
+        for name in ["", "blobs", "tmp", "tmp/scratch", "tmp/sessions"] {
             let (root, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
             fs::write(elsewhere.path().join("kept"), "").unwrap();
             let path = root.path().join(".boxagnts").join(name);
