@@ -23,6 +23,9 @@ pub(crate) const WORK: &str = "/work";
 /// The session's whole outputs, as guests name them.
 const RESULTS: &str = "/results";
 
+/// The session's own folder, as guests name it.
+const TMP: &str = "/tmp";
+
 /// Calls that run in the sandbox at the same time: enough for the parallel reads of one reply, little enough that the
 /// pool is small.
 const MAX_CONCURRENT_CALLS: u32 = 16;
@@ -66,7 +69,8 @@ impl Site {
     /// Returns what the person's configuration grants: the mounts and hosts it names, and every tool.
     #[expect(clippy::disallowed_methods, reason = "the one place where a root grant is minted")]
     pub(crate) fn grant(&self) -> Grant {
-        let mut files = BTreeMap::from([(WORK.to_owned(), Access::ReadWrite), (RESULTS.to_owned(), Access::Read)]);
+        let own = [(WORK, Access::ReadWrite), (RESULTS, Access::Read), (TMP, Access::ReadWrite)];
+        let mut files: BTreeMap<_, _> = own.into_iter().map(|(mount, access)| (mount.to_owned(), access)).collect();
         files.extend(self.config.map_dirs.iter().map(|map| (map.guest.clone(), map.access)));
         let network = NetworkScope::of(self.config.allowed_outbound_hosts.clone());
         Grant::root(GrantSpec { files, tools: ToolScope::All, network })

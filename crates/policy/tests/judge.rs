@@ -32,7 +32,7 @@ impl Recorder for Broken {
 }
 
 fn grant() -> Grant {
-    let files = [("/work", Access::ReadWrite), ("/lib", Access::Read)];
+    let files = [("/work", Access::ReadWrite), ("/lib", Access::Read), ("/tmp", Access::ReadWrite)];
     let files: BTreeMap<_, _> = files.into_iter().map(|(mount, access)| (mount.to_owned(), access)).collect();
     Grant::root(GrantSpec { files, tools: ToolScope::All, network: hosts(&["https://*.example.test"]) })
 }
@@ -88,7 +88,10 @@ fn says(verdict: Verdict, rule: &str) -> (Verdict, String) {
 fn the_default_rules_allow_reading_and_staged_writing_and_ask_for_the_rest() {
     assert_eq!(decide("", "read", Level::ReadOnly, &[read("/work/a")]), says(Verdict::Allow, "default.read"));
     assert_eq!(decide("", "edit", Level::Write, &[write("/work/a")]), says(Verdict::Allow, "default.staged-write"));
-    assert_eq!(decide("", "shell", Level::Execute, &[]), says(Verdict::Ask, "default.ask"));
+    assert_eq!(decide("", "shell", Level::Execute, &[]), says(Verdict::Allow, "default.staged-execute"));
+    assert_eq!(decide("", "x", Level::Dangerous, &[]), says(Verdict::Ask, "default.ask"));
+    let connect = Effect::Connect { host: "example.test".into() };
+    assert_eq!(decide("", "shell", Level::Execute, &[connect]), says(Verdict::Deny, "grant.network"));
     assert_eq!(decide("", "x", Level::Forbidden, &[]), says(Verdict::Deny, "default.forbidden"));
 }
 
@@ -358,6 +361,7 @@ fn the_matrix_of_default_decisions() {
         ("grep", vec![read("/work")]),
         ("edit", vec![write("/work/a")]),
         ("edit protected", vec![write("/work/.git/config")]),
+        ("edit session's folder", vec![write("/tmp/a")]),
         ("read outside", vec![read("/etc/passwd")]),
         ("write read-only mount", vec![write("/lib/a")]),
         ("any tool", vec![]),

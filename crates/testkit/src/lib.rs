@@ -80,7 +80,7 @@ pub fn open(root: &Path) -> Arc<Workspace> {
 
 /// Returns what boot grants without a configuration.
 pub fn grant() -> Grant {
-    let files = [("/work", Access::ReadWrite), ("/results", Access::Read)];
+    let files = [("/work", Access::ReadWrite), ("/results", Access::Read), ("/tmp", Access::ReadWrite)];
     let files: BTreeMap<_, _> = files.into_iter().map(|(mount, access)| (mount.to_owned(), access)).collect();
     Grant::root(GrantSpec { files, tools: ToolScope::All, network: NetworkScope::none() })
 }

@@ -16,7 +16,7 @@ use workspace::{Durability, SessionJournal};
 use crate::approver::Asked;
 use crate::cap::cap;
 use crate::entry::Tool;
-use crate::session::ToolSession;
+use crate::session::{TMP, ToolSession};
 use crate::{Tools, ToolsError};
 
 /// A finished call: what the machine, the model and a person need of it.
@@ -247,13 +247,14 @@ impl Calling<'_> {
     async fn returned(
         &self,
         tool: &Tool,
-        text: String,
+        mut text: String,
         summary: String,
         mounts: Vec<Mount>,
         approved: &BTreeSet<Effect>,
     ) -> Result<Ended, ToolsError> {
         let mut observed = ToolSession::observe(&mounts);
-        for mount in mounts {
+        let (own, shared): (Vec<_>, Vec<_>) = mounts.into_iter().partition(|mount| mount.name == TMP);
+        for mount in shared {
             let changes = mount.stage.changes()?;
             if changes.is_empty() {
                 continue;
@@ -264,7 +265,21 @@ impl Calling<'_> {
             }
         }
         self.session.remember(&observed);
+        // Last: what was refused must not look as if it had happened.
+        for mount in own {
+            if let Some(reason) = self.keep_tmp(mount).await {
+                text = format!("{text}\n[note: what the call wrote below {TMP} was not kept: {reason}]");
+            }
+        }
         Ok(Ended { outcome: CallOutcome::Succeeded, text, summary, usage: CallUsage::default(), observed })
+    }
+
+    /// Applies what the call left in the session's own folder, which needs no decision. Returns why it could not be.
+    async fn keep_tmp(&self, mount: Mount) -> Option<String> {
+        match self.tools.apply_tmp(self.session, mount).await {
+            Ok(conflicts) => conflicts.first().map(|conflict| format!("{} changed meanwhile", conflict.path)),
+            Err(error) => Some(error.to_string()),
+        }
     }
 
     /// Judges and commits one change set. Returns the files as the commit left them, or how the call ended without one.

@@ -1,18 +1,21 @@
 //! What the tools keep of one session: who asks, with which grant, what was read, and where whole outputs lie.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use policy::{Grant, Principal};
 use protocol::{CallId, ContentHash, Observation, SessionId, Stamp};
 use sandbox::Mount;
 use stage::Base;
-use workspace::Workspace;
+use workspace::{SessionTmp, Workspace};
 
 use crate::ToolsError;
 
 /// The guest's name of the read-only mount of whole outputs.
 pub(crate) const RESULTS: &str = "/results";
+
+/// The guest's name of the session's own folder.
+pub(crate) const TMP: &str = "/tmp";
 
 /// Files that one call may have looked at so that their state counts as seen. A search through a whole tree shows a few
 /// lines of many files; nobody decided anything on the state of each.
@@ -25,6 +28,7 @@ pub struct ToolSession {
     principal: Principal,
     grant: Grant,
     results: Base,
+    tmp: Arc<SessionTmp>,
     seen: Mutex<BTreeMap<(String, String), Stamp>>,
 }
 
@@ -38,7 +42,8 @@ impl ToolSession {
         observed: &[Observation],
     ) -> Result<Self, ToolsError> {
         let results = Base::open(&workspace.results(&id)?)?;
-        let session = Self { id, principal, grant, results, seen: Mutex::default() };
+        let tmp = Arc::new(SessionTmp::open(workspace, &id)?);
+        let session = Self { id, principal, grant, results, tmp, seen: Mutex::default() };
         session.remember(observed);
         Ok(session)
     }
@@ -61,6 +66,10 @@ impl ToolSession {
         &self.results
     }
 
+    pub(crate) fn tmp(&self) -> &Arc<SessionTmp> {
+        &self.tmp
+    }
+
     /// Returns the guest's path of a call's whole output.
     pub(crate) fn result_path(call: &CallId) -> String {
         format!("{RESULTS}/{call}.txt")
@@ -80,7 +89,9 @@ impl ToolSession {
 
     /// Returns what a call saw, as far as its state counts as seen.
     pub(crate) fn observe(mounts: &[Mount]) -> Vec<Observation> {
-        let observed: Vec<_> = mounts.iter().flat_map(|mount| mount.stage.observed()).collect();
+        // What is the session's own is nobody else's to change.
+        let shared = mounts.iter().filter(|mount| mount.name != TMP);
+        let observed: Vec<_> = shared.flat_map(|mount| mount.stage.observed()).collect();
         if observed.len() > MAX_OBSERVED { Vec::new() } else { observed }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use policy::{Access, CommitPermit, Effect, Judge, Limits};
-use protocol::{CallId, ChangeSet, CommitOutcome, Observation};
+use protocol::{CallId, ChangeSet, CommitOutcome, Conflict, Observation};
 use sandbox::{Mount, Sandbox};
 use stage::{Quota, Scratch, Stage, StageError, StageOptions, Veil};
 use workspace::{Commit, CommitError, DiffError, JournalError, Workspace, WorkspaceError};
@@ -13,7 +13,7 @@ use workspace::{Commit, CommitError, DiffError, JournalError, Workspace, Workspa
 use crate::approver::Approver;
 use crate::entry::Tool;
 use crate::registry::{Registry, RegistryError};
-use crate::session::{RESULTS, ToolSession};
+use crate::session::{RESULTS, TMP, ToolSession};
 
 /// Why the runtime cannot carry out calls at all. What is wrong with one call is never an error here.
 #[derive(Debug, thiserror::Error)]
@@ -94,8 +94,16 @@ impl Tools {
         limits: &Limits,
     ) -> Vec<Mount> {
         let mount = |(name, access): (&str, Access)| {
-            let base = if name == RESULTS { session.results() } else { self.workspace.base(name)? };
-            let options = StageOptions { veil: self.veil(name, tool, approved), ..self.options(name, access, limits) };
+            let mut options =
+                StageOptions { veil: self.veil(name, tool, approved), ..self.options(name, access, limits) };
+            let base = match name {
+                RESULTS => session.results(),
+                TMP => {
+                    options.quota = session.tmp().room(options.quota);
+                    session.tmp().base()
+                }
+                name => self.workspace.base(name)?,
+            };
             let stage = Stage::new(base.clone(), options);
             stage.expect(&session.seen(name));
             Some(Mount { name: name.to_owned(), stage })
@@ -122,6 +130,16 @@ impl Tools {
         let (judge, mount, approved) = (self.judge.clone(), mount.to_owned(), approved.clone());
         let (tool, level) = (tool.manifest.name.clone(), tool.manifest.level);
         Veil::new(move |path| judge.hides(&tool, level, &format!("{mount}/{path}"), &approved))
+    }
+
+    /// Applies what a call left in its session's own folder, on a thread that may block.
+    pub(crate) async fn apply_tmp(&self, session: &ToolSession, mount: Mount) -> Result<Vec<Conflict>, ToolsError> {
+        let (workspace, tmp) = (self.workspace.clone(), session.tmp().clone());
+        let apply = move || -> Result<_, ToolsError> {
+            let changes = mount.stage.changes()?;
+            if changes.is_empty() { Ok(Vec::new()) } else { Ok(workspace.apply_tmp(&tmp, &mount.stage, &changes)?) }
+        };
+        tokio::task::spawn_blocking(apply).await.map_err(|_| ToolsError::Interrupted)?
     }
 
     /// Commits on a thread that may block: files are written and flushed.

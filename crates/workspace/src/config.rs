@@ -28,7 +28,7 @@ const MOST_TURNS: u32 = 100_000;
 const LIKENESS: f32 = 0.6;
 
 /// Names that mounts of the runtime's own have.
-const TAKEN_MOUNTS: [&str; 2] = ["/work", "/results"];
+const TAKEN_MOUNTS: [&str; 3] = ["/work", "/results", "/tmp"];
 
 /// A directory that tools see beside the workspace.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -22,6 +22,7 @@ mod journal;
 mod keep;
 mod lease;
 mod projection;
+mod session_tmp;
 mod settle;
 mod state;
 mod text;
@@ -36,6 +37,7 @@ pub use journal::{
 };
 pub use lease::{LeaseError, SessionLease};
 pub use projection::{CallView, ChangeSetView, FinishedCall, PendingCall, SessionView, TurnView};
+pub use session_tmp::SessionTmp;
 pub use text::{block_for_terminal, for_terminal};
 pub use workspace::{Mount, Opening, Workspace, WorkspaceError};
 

@@ -23,7 +23,7 @@ impl State {
     pub(crate) fn open(root: &Path) -> Result<Self> {
         let folder = root.join(".boxagnts");
         private_folder(&folder)?;
-        let fresh = ["blobs", "results", "locks", "tmp", "tmp/blobs", "tmp/commits", "tmp/scratch"];
+        let fresh = ["blobs", "results", "locks", "tmp", "tmp/blobs", "tmp/commits", "tmp/scratch", "tmp/sessions"];
         fresh.iter().try_for_each(|name| private_folder(&folder.join(name)))?;
         let presence = lock(&folder.join("open.lock"))?;
         if presence.try_lock().is_ok() {
@@ -62,6 +62,13 @@ impl State {
     /// Returns the folder of one session's whole outputs, made if there is none.
     pub(crate) fn results(&self, session: &str) -> Result<PathBuf> {
         let folder = self.folder.join("results").join(session);
+        private_folder(&folder)?;
+        Ok(folder)
+    }
+
+    /// Returns the folder that one session's tools have for themselves, made if there is none.
+    pub(crate) fn session_tmp(&self, session: &str) -> Result<PathBuf> {
+        let folder = self.folder.join("tmp/sessions").join(session);
         private_folder(&folder)?;
         Ok(folder)
     }
@@ -146,7 +153,7 @@ mod tests {
 
     #[test]
     fn links_and_files_in_the_place_of_folders_are_refused() {
-        for name in ["", "blobs", "tmp", "tmp/scratch"] {
+        for name in ["", "blobs", "tmp", "tmp/scratch", "tmp/sessions"] {
             let (root, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
             fs::write(elsewhere.path().join("kept"), "").unwrap();
             let path = root.path().join(".boxagnts").join(name);

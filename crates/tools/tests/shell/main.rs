@@ -1,0 +1,30 @@
+//! The tool `shell` as it runs in the product: against real bash, across calls, and at its limits.
+
+mod corpus;
+mod session;
+
+use std::path::Path;
+
+use protocol::{Arguments, CallId, CallOutcome, ToolCall};
+use serde_json::{Value, json};
+use testkit::{Runtime, random};
+use tokio_util::sync::CancellationToken;
+use tools::{Finished, ToolSession};
+
+fn runtime() -> Runtime {
+    Runtime::new(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"))
+}
+
+async fn call(runtime: &Runtime, session: &ToolSession, tool: &str, arguments: Value) -> Finished {
+    let call = CallId::from_random(random());
+    let arguments = Arguments::Json(arguments);
+    let proposal = ToolCall { call, wire_id: "w".into(), tool: tool.into(), arguments };
+    runtime.tools.call(session, &proposal, &CancellationToken::new()).await.unwrap()
+}
+
+/// Runs a script and returns what the model reads.
+async fn shell(runtime: &Runtime, session: &ToolSession, script: &str) -> String {
+    let finished = call(runtime, session, "shell", json!({ "script": script })).await;
+    assert_eq!(finished.outcome, CallOutcome::Succeeded, "{script}: {}", finished.result.text);
+    finished.result.text
+}
