@@ -14,7 +14,9 @@
 #![warn(clippy::unwrap_used)]
 
 mod artifacts;
+mod aside;
 mod bindings;
+mod compile;
 mod engine;
 mod halt;
 mod host;
@@ -32,8 +34,10 @@ use wasmtime::Engine;
 use wasmtime::component::Linker;
 
 use artifacts::Artifacts;
+use compile::Compiler;
 use host::Host;
 
+pub use compile::Excess;
 pub use outcome::{Ending, Mount, Outcome};
 pub use run::Call;
 pub use tool::{LoadError, LoadedTool, MAX_WASM_BYTES};
@@ -68,10 +72,11 @@ pub struct Sandbox(Arc<Shared>);
 /// What every tool and call of a sandbox shares.
 struct Shared {
     engine: Engine,
+    compiler: Compiler,
     linker: Linker<Host>,
     artifacts: Artifacts,
     ceiling: Limits,
-    slots: Semaphore,
+    slots: Arc<Semaphore>,
 }
 
 impl Sandbox {
@@ -81,8 +86,9 @@ impl Sandbox {
         let artifacts =
             Artifacts::open(&path).map_err(|source| SandboxError::ArtifactCache { path: path.clone(), source })?;
         let engine = engine::start(max_concurrent, &ceiling)?;
+        let compiler = Compiler::new(&engine);
         let linker = host::linker(&engine).map_err(SandboxError::Engine)?;
-        let slots = Semaphore::new(max_concurrent as usize);
-        Ok(Self(Arc::new(Shared { engine, linker, artifacts, ceiling, slots })))
+        let slots = Arc::new(Semaphore::new(max_concurrent as usize));
+        Ok(Self(Arc::new(Shared { engine, compiler, linker, artifacts, ceiling, slots })))
     }
 }

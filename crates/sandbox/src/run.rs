@@ -8,10 +8,11 @@ use futures::FutureExt as _;
 use policy::{Access, Authority, Limits, Permit};
 use protocol::{CallUsage, StopCause};
 use serde_json::Value;
-use tokio::sync::SemaphorePermit;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use wasmtime::{Store, StoreContextMut, UpdateDeadline};
 
+use crate::aside::{self, Epochs};
 use crate::bindings::tool::ToolGuestPre;
 use crate::bindings::tool::exports::boxagnts::tool::tool::{Definition, Failure, Output};
 use crate::halt::{Halt, Panicked, ending};
@@ -39,20 +40,26 @@ impl Sandbox {
             Ok(authority) => authority,
             Err(mismatch) => return unrun(Ending::HostFailed(mismatch.to_string()), call.mounts),
         };
-        let (code, _slot) = match self.admit(tool, &call.cancel).await {
+        let (code, slot) = match self.admit(tool, &call.cancel).await {
             Ok(admitted) => admitted,
             Err(ending) => return unrun(ending, call.mounts),
         };
         let limits = authority.limits().meet(&self.0.ceiling);
         let files = Files::new(preopens(&authority, &call.mounts), limits.open_files);
-        let mut running = Running::new(&self.0, limits, files, call.cancel);
+        // A guest that moved to a thread of its own ends when this future is dropped.
+        let cancel = call.cancel.child_token();
+        let _dropped = cancel.clone().drop_guard();
+        let running = Running::new(&self.0, limits, files, slot, cancel);
         for mount in &call.mounts {
             let bounds = running.bounds.clone();
             mount.stage.interrupt_when(move || bounds.reached().is_some());
         }
         let arguments = protocol::canonical(call.arguments);
-        let result = running.call(code, call.tool, &arguments).await;
-        running.finish(result, call.mounts)
+        let epochs = running.bounds.epochs.clone();
+        match aside::run(running.call(code.clone(), call.tool.to_owned(), arguments), &epochs).await {
+            Some((running, result)) => running.finish(result, call.mounts),
+            None => unrun(Ending::HostFailed("no thread could be started for the call".to_owned()), call.mounts),
+        }
     }
 
     /// Waits for a free slot and the tool's code.
@@ -60,9 +67,9 @@ impl Sandbox {
         &'a self,
         tool: &'a LoadedTool,
         cancel: &CancellationToken,
-    ) -> Result<(&'a ToolGuestPre<Host>, SemaphorePermit<'a>), Ending> {
+    ) -> Result<(&'a ToolGuestPre<Host>, OwnedSemaphorePermit), Ending> {
         let ready = async {
-            let slot = self.0.slots.acquire().await.expect("the semaphore is never closed");
+            let slot = self.0.slot().await;
             let code = tool.code().await.map_err(|error| Ending::HostFailed(error.to_string()))?;
             Ok((code, slot))
         };
@@ -80,10 +87,22 @@ pub(crate) async fn definitions(
     code: &ToolGuestPre<Host>,
     limits: Limits,
 ) -> Result<Vec<Definition>, Ending> {
-    let _slot = shared.slots.acquire().await.expect("the semaphore is never closed");
-    let mut running = Running::new(shared, limits.meet(&shared.ceiling), Files::none(), CancellationToken::new());
-    let result = running.definitions(code).await;
+    let slot = shared.slot().await;
+    let cancel = CancellationToken::new();
+    let _dropped = cancel.clone().drop_guard();
+    let running = Running::new(shared, limits.meet(&shared.ceiling), Files::none(), slot, cancel);
+    let epochs = running.bounds.epochs.clone();
+    let ended = aside::run(running.definitions(code.clone()), &epochs).await;
+    let (running, result) =
+        ended.ok_or_else(|| Ending::HostFailed("no thread could be started for the call".to_owned()))?;
     result.map_err(|error| running.ending(&error))
+}
+
+impl Shared {
+    /// Waits until one more guest may run.
+    async fn slot(&self) -> OwnedSemaphorePermit {
+        self.slots.clone().acquire_owned().await.expect("the semaphore is never closed")
+    }
 }
 
 fn unrun(ending: Ending, mounts: Vec<Mount>) -> Outcome {
@@ -109,12 +128,21 @@ struct Running {
     limits: Limits,
     started: Instant,
     bounds: Bounds,
+    /// Given back after the store, which holds the pool's.
+    _slot: OwnedSemaphorePermit,
 }
 
 impl Running {
-    fn new(shared: &Shared, limits: Limits, files: Files, cancel: CancellationToken) -> Self {
+    fn new(
+        shared: &Shared,
+        limits: Limits,
+        files: Files,
+        slot: OwnedSemaphorePermit,
+        cancel: CancellationToken,
+    ) -> Self {
         let started = Instant::now();
-        let bounds = Bounds { deadline: started + Duration::from_millis(limits.timeout_ms), cancel };
+        let deadline = started + Duration::from_millis(limits.timeout_ms);
+        let bounds = Bounds { deadline, cancel, epochs: Epochs::default() };
         let mut store = Store::new(&shared.engine, Host::new(&limits, files, started));
         store.limiter(|host| &mut host.limiter);
         store.set_fuel(limits.fuel).expect("the engine consumes fuel");
@@ -122,29 +150,34 @@ impl Running {
         store.set_max_component_handles(host::handles(&limits));
         store.epoch_deadline_callback(each_epoch(bounds.clone()));
         store.set_epoch_deadline(1);
-        Self { store, limits, started, bounds }
+        Self { store, limits, started, bounds, _slot: slot }
     }
 
-    async fn call(&mut self, code: &ToolGuestPre<Host>, tool: &str, arguments: &str) -> wasmtime::Result<Reply> {
+    async fn call(
+        mut self,
+        code: ToolGuestPre<Host>,
+        tool: String,
+        arguments: String,
+    ) -> (Self, wasmtime::Result<Reply>) {
         let store = &mut self.store;
-        self.bounds
-            .hold(async move {
-                let guest = code.instantiate_async(&mut *store).await?;
-                let reply = guest.boxagnts_tool_tool().call_call(&mut *store, tool, arguments).await?;
-                store.data().output.total(length(&reply))?;
-                Ok(reply)
-            })
-            .await
+        let guest = async move {
+            let guest = code.instantiate_async(&mut *store).await?;
+            let reply = guest.boxagnts_tool_tool().call_call(&mut *store, &tool, &arguments).await?;
+            store.data().output.total(length(&reply))?;
+            Ok(reply)
+        };
+        let result = self.bounds.hold(guest).await;
+        (self, result)
     }
 
-    async fn definitions(&mut self, code: &ToolGuestPre<Host>) -> wasmtime::Result<Vec<Definition>> {
+    async fn definitions(mut self, code: ToolGuestPre<Host>) -> (Self, wasmtime::Result<Vec<Definition>>) {
         let store = &mut self.store;
-        self.bounds
-            .hold(async move {
-                let guest = code.instantiate_async(&mut *store).await?;
-                guest.boxagnts_tool_tool().call_definitions(&mut *store).await
-            })
-            .await
+        let guest = async move {
+            let guest = code.instantiate_async(&mut *store).await?;
+            guest.boxagnts_tool_tool().call_definitions(&mut *store).await
+        };
+        let result = self.bounds.hold(guest).await;
+        (self, result)
     }
 
     fn ending(&self, error: &wasmtime::Error) -> Ending {
@@ -187,9 +220,12 @@ fn length(reply: &Reply) -> usize {
 fn each_epoch(
     bounds: Bounds,
 ) -> impl FnMut(StoreContextMut<'_, Host>) -> wasmtime::Result<UpdateDeadline> + Send + Sync + 'static {
-    move |_| match bounds.reached() {
-        Some(halt) => Err(halt.into()),
-        None => Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))),
+    move |_| {
+        if let Some(halt) = bounds.reached() {
+            return Err(halt.into());
+        }
+        bounds.epochs.count();
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
     }
 }
 
@@ -198,6 +234,8 @@ fn each_epoch(
 struct Bounds {
     deadline: Instant,
     cancel: CancellationToken,
+    /// Those that the guest computed in.
+    epochs: Epochs,
 }
 
 impl Bounds {
@@ -238,7 +276,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_in_host_code_is_a_failure_of_the_host() {
         let deadline = Instant::now() + Duration::from_mins(1);
-        let bounds = Bounds { deadline, cancel: CancellationToken::new() };
+        let bounds = Bounds { deadline, cancel: CancellationToken::new(), epochs: Epochs::default() };
         let error = bounds.hold::<()>(async { panic!("number {}", 7) }).await.unwrap_err();
         assert_eq!(ending(&error, None), Ending::HostFailed("host code panicked: number 7".into()));
     }

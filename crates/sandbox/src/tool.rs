@@ -11,6 +11,7 @@ use wasmtime::component::Component;
 
 use crate::artifacts::{Key, Kind};
 use crate::bindings::tool::{ToolGuestPre, exports::boxagnts::tool::tool::Definition};
+use crate::compile::Excess;
 use crate::host::{self, Host};
 use crate::{Ending, Sandbox, Shared, run};
 
@@ -46,6 +47,12 @@ pub enum LoadError {
     TooLarge { found: usize },
     #[error("the component does not compile: {0:#}")]
     Invalid(wasmtime::Error),
+    #[error("the component is too much for the compiler: {0}")]
+    Excess(Excess),
+    #[error("the component takes too long to compile")]
+    TooSlow,
+    #[error("too many components are being compiled")]
+    CompilerBusy,
     #[error("the component imports what no tool may import: {}", .0.join(", "))]
     Imports(Vec<String>),
     #[error("the component does not fit this runtime's world: {0:#}")]
@@ -170,7 +177,7 @@ impl Shared {
         if let Some(component) = cached {
             return Ok(component);
         }
-        let component = Component::from_binary(&self.engine, wasm).map_err(LoadError::Invalid)?;
+        let component = self.compiler.compile(wasm)?;
         // Without the cache the component is compiled again next time.
         let _ = component.serialize().map(|code| self.artifacts.write(key, Kind::Code, &code));
         Ok(component)
