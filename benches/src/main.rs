@@ -2,6 +2,7 @@
 
 mod cold;
 mod commit;
+mod crowd;
 mod floor;
 mod read_call;
 mod setup;
@@ -15,8 +16,9 @@ fn main() -> Result<()> {
     show("one call through the whole tool path", &runtime.block_on(read_call::measure())?);
     show("a new process", &cold::measure()?);
     show("sessions", &runtime.block_on(turns::measure())?);
+    show("a crowd", &runtime.block_on(crowd::measure())?);
     show("commits", &commit::measure()?);
-    show("memory", &[table::Row::new("peak memory of this process", setup::peak_memory()?, "")]);
+    show("memory", &[table::Row::new("peak memory of this process", setup::memory("VmHWM")?, "")]);
     Ok(())
 }
 

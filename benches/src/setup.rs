@@ -12,10 +12,11 @@ pub(crate) fn binary() -> Result<PathBuf> {
         .context("the binary `boxagnts` is not built beside this bench; run `cargo xtask bench`")
 }
 
-/// Returns the most memory that this process had resident.
-pub(crate) fn peak_memory() -> Result<String> {
+/// Returns a figure of `/proc/self/status`: `VmHWM`, the most memory that was resident, or `VmRSS`, what is now.
+pub(crate) fn memory(name: &str) -> Result<String> {
     let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM in /proc/self/status")?;
-    let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
+    let of = |line: &str| line.strip_prefix(name)?.strip_prefix(':').map(|rest| rest.trim().to_owned());
+    let figure = status.lines().find_map(of).with_context(|| format!("no {name} in /proc/self/status"))?;
+    let kib: u64 = figure.trim_end_matches(" kB").parse()?;
     Ok(format!("{} MiB", kib >> 10))
 }

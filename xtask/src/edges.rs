@@ -61,7 +61,11 @@ const FENCES: &[Fence] = &[
     },
     Fence { package: "rusqlite", rooms: &["workspace"], reason: "one memory" },
     Fence { package: "reqwest", rooms: &["providers"], reason: "one way out to a model" },
-    Fence { package: "rustix", rooms: &["stage"], reason: "one crate opens files beneath a mount" },
+    Fence {
+        package: "rustix",
+        rooms: &["stage", "sandbox"],
+        reason: "one crate opens files beneath a mount; the other sets its threads' priority",
+    },
     Fence { package: "cap-std", rooms: &["stage"], reason: "one crate opens files beneath a mount" },
     Fence { package: "clap", rooms: &["cli"], reason: "one program meets a person" },
     Fence { package: "indicatif", rooms: &["cli"], reason: "libraries are silent" },

@@ -1,6 +1,7 @@
 //! `cargo xtask COMMAND`: what a contributor and CI run. One file for each command.
 
 mod checkout;
+mod conformance;
 mod demo;
 mod deny;
 mod edges;
@@ -24,6 +25,7 @@ struct Command {
 
 const COMMANDS: &[Command] = &[
     test::COMMAND,
+    conformance::COMMAND,
     demo::DEMO,
     demo::BENCH,
     guests::COMMAND,
@@ -67,6 +69,6 @@ fn dispatch(arguments: &[String]) -> Result<()> {
 }
 
 fn help() -> String {
-    let line = |command: &Command| format!("  cargo xtask {:8} {}", command.name, command.about);
+    let line = |command: &Command| format!("  cargo xtask {:11} {}", command.name, command.about);
     COMMANDS.iter().map(line).collect::<Vec<_>>().join("\n")
 }

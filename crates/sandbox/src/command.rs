@@ -12,7 +12,7 @@ use wasmtime_wasi::p2::bindings::CommandPre;
 
 use crate::artifacts::{Key, Kind};
 use crate::host::{self, Channel, Host, Program};
-use crate::run::{Running, unrun};
+use crate::run::{Running, Started, carry, unrun};
 use crate::tool::sized;
 use crate::{Call, Ending, LoadError, Outcome, Sandbox, Shared};
 
@@ -57,14 +57,19 @@ impl Sandbox {
     /// Exit code 0 is a success whose text is the standard output; any other is rejected with the standard error.
     pub async fn run_command(&self, permit: Permit, command: &LoadedCommand, invocation: Invocation<'_>) -> Outcome {
         let Invocation { call, argv, stdin } = invocation;
-        let (mut running, code, _slot) = match self.start(permit, &call, command.code()).await {
+        let Started { running, code, dropped: _dropped } = match self.start(permit, &call, command.code()).await {
             Ok(started) => started,
             Err(ending) => return unrun(ending, call.mounts),
         };
         let arguments = std::iter::once(call.tool.to_owned()).chain(argv).collect();
-        let ran = running.command(code, Program { arguments, input: Bytes::from(stdin) }).await;
-        let ending = ran.map_or_else(|error| running.ending(&error), |code| exited(&running, code));
-        running.finish(ending, 0, call.mounts)
+        let (epochs, program) = (running.epochs(), Program { arguments, input: Bytes::from(stdin) });
+        match carry(running.command(code.clone(), program), &epochs).await {
+            Ok((running, ran)) => {
+                let ending = ran.map_or_else(|error| running.ending(&error), |code| exited(&running, code));
+                running.finish(ending, 0, call.mounts)
+            }
+            Err(ending) => unrun(ending, call.mounts),
+        }
     }
 }
 

@@ -15,6 +15,7 @@
 #![warn(clippy::unwrap_used)]
 
 mod artifacts;
+mod aside;
 mod bindings;
 mod command;
 mod compile;
@@ -39,6 +40,7 @@ use compile::Compiler;
 use host::Host;
 
 pub use command::{Invocation, LoadedCommand};
+pub use compile::Excess;
 pub use host::network::{InvalidRoots, Network, NotRecorded, Refusal, Resolver, SystemResolver, Tls};
 pub use outcome::{Ending, Mount, Outcome};
 pub use run::Call;
@@ -78,11 +80,11 @@ pub struct Sandbox(Arc<Shared>);
 /// What every tool and call of a sandbox shares.
 struct Shared {
     engine: Engine,
+    compiler: Compiler,
     linker: Linker<Host>,
     artifacts: Artifacts,
-    compiler: Compiler,
     ceiling: Limits,
-    slots: Semaphore,
+    slots: Arc<Semaphore>,
     resolver: Arc<dyn Resolver>,
     tls: Tls,
 }
@@ -94,9 +96,9 @@ impl Sandbox {
         let artifacts =
             Artifacts::open(&path).map_err(|source| SandboxError::ArtifactCache { path: path.clone(), source })?;
         let engine = engine::start(max_concurrent, &ceiling)?;
+        let compiler = Compiler::new(&engine);
         let linker = host::linker(&engine).map_err(SandboxError::Engine)?;
-        let slots = Semaphore::new(max_concurrent as usize);
-        let compiler = Compiler::new(engine.clone());
-        Ok(Self(Arc::new(Shared { engine, linker, artifacts, compiler, ceiling, slots, resolver, tls })))
+        let slots = Arc::new(Semaphore::new(max_concurrent as usize));
+        Ok(Self(Arc::new(Shared { engine, compiler, linker, artifacts, ceiling, slots, resolver, tls })))
     }
 }

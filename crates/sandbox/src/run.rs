@@ -9,11 +9,12 @@ use futures::FutureExt as _;
 use policy::{Access, Authority, Limits, NetworkScope, Permit};
 use protocol::{CallId, CallUsage, StopCause};
 use serde_json::Value;
-use tokio::sync::SemaphorePermit;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use wasmtime::{Store, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::p2::bindings::CommandPre;
 
+use crate::aside::{self, Epochs};
 use crate::bindings::tool::ToolGuestPre;
 use crate::bindings::tool::exports::boxagnts::tool::tool::{Definition, Failure, Output};
 use crate::halt::{Halt, Panicked, ending};
@@ -41,24 +42,29 @@ impl Sandbox {
     ///
     /// Needs a tokio runtime with its timer. Dropping the future ends the call.
     pub async fn run(&self, permit: Permit, tool: &LoadedTool, call: Call<'_>) -> Outcome {
-        let (mut running, code, _slot) = match self.start(permit, &call, tool.code()).await {
+        let Started { running, code, dropped: _dropped } = match self.start(permit, &call, tool.code()).await {
             Ok(started) => started,
             Err(ending) => return unrun(ending, call.mounts),
         };
         let arguments = protocol::canonical(call.arguments);
-        let result = running.call(code, call.tool, &arguments).await;
-        let returned = result.as_ref().map_or(0, length);
-        let ending = result.map_or_else(|error| running.ending(&error), replied);
-        running.finish(ending, returned, call.mounts)
+        let epochs = running.epochs();
+        match carry(running.call(code.clone(), call.tool.to_owned(), arguments), &epochs).await {
+            Ok((running, result)) => {
+                let returned = result.as_ref().map_or(0, length);
+                let ending = result.map_or_else(|error| running.ending(&error), replied);
+                running.finish(ending, returned, call.mounts)
+            }
+            Err(ending) => unrun(ending, call.mounts),
+        }
     }
 
-    /// Redeems `permit` for `call`, and returns the store that it runs in, its code, and its slot among the calls.
+    /// Redeems `permit` for `call`, and returns what it starts with.
     pub(crate) async fn start<'a, C: 'a>(
         &'a self,
         permit: Permit,
         call: &Call<'_>,
         code: impl Future<Output = Result<&'a C, LoadError>>,
-    ) -> Result<(Running, &'a C, SemaphorePermit<'a>), Ending> {
+    ) -> Result<Started<'a, C>, Ending> {
         let authority = permit.redeem(call.tool, call.arguments);
         let authority = authority.map_err(|mismatch| Ending::HostFailed(mismatch.to_string()))?;
         let (code, slot) = self.admit(code, &call.cancel).await?;
@@ -66,12 +72,14 @@ impl Sandbox {
         let files = Files::new(preopens(&authority, &call.mounts), limits.open_files);
         let scope = authority.grant().network().clone();
         let gate = Arc::new(self.0.gate(authority.call().clone(), scope, call.network.clone(), &limits));
-        let running = Running::new(&self.0, limits, files, gate, call.cancel.clone());
+        let cancel = call.cancel.child_token();
+        let dropped = cancel.clone().drop_guard();
+        let running = Running::new(&self.0, limits, files, gate, slot, cancel);
         for mount in &call.mounts {
             let bounds = running.bounds.clone();
             mount.stage.interrupt_when(move || bounds.reached().is_some());
         }
-        Ok((running, code, slot))
+        Ok(Started { running, code, dropped })
     }
 
     /// Waits for a free slot and the code.
@@ -79,9 +87,9 @@ impl Sandbox {
         &'a self,
         code: impl Future<Output = Result<&'a C, LoadError>>,
         cancel: &CancellationToken,
-    ) -> Result<(&'a C, SemaphorePermit<'a>), Ending> {
+    ) -> Result<(&'a C, OwnedSemaphorePermit), Ending> {
         let ready = async {
-            let slot = self.0.slots.acquire().await.expect("the semaphore is never closed");
+            let slot = self.0.slot().await;
             let code = code.await.map_err(|error| Ending::HostFailed(error.to_string()))?;
             Ok((code, slot))
         };
@@ -99,16 +107,41 @@ pub(crate) async fn definitions(
     code: &ToolGuestPre<Host>,
     limits: Limits,
 ) -> Result<Vec<Definition>, Ending> {
-    let _slot = shared.slots.acquire().await.expect("the semaphore is never closed");
+    let slot = shared.slot().await;
     let limits = limits.meet(&shared.ceiling);
     // Nothing is asked for by a component that says what it offers, so no call has this name.
     let gate = Arc::new(shared.gate(CallId::from_random(0), NetworkScope::none(), None, &limits));
-    let mut running = Running::new(shared, limits, Files::none(), gate, CancellationToken::new());
-    let result = running.definitions(code).await;
+    let cancel = CancellationToken::new();
+    let _dropped = cancel.clone().drop_guard();
+    let running = Running::new(shared, limits, Files::none(), gate, slot, cancel);
+    let epochs = running.epochs();
+    let (running, result) = carry(running.definitions(code.clone()), &epochs).await?;
     result.map_err(|error| running.ending(&error))
 }
 
+/// A call that may begin.
+pub(crate) struct Started<'a, C> {
+    pub(crate) running: Running,
+    pub(crate) code: &'a C,
+    /// Ends a guest that moved to a thread of its own, when whoever waits for it is gone.
+    pub(crate) dropped: DropGuard,
+}
+
+/// Carries `guest` to its end, wherever it runs.
+pub(crate) async fn carry<T: Send + 'static>(
+    guest: impl Future<Output = T> + Send + 'static,
+    epochs: &Epochs,
+) -> Result<T, Ending> {
+    let ended = aside::run(guest, epochs).await;
+    ended.ok_or_else(|| Ending::HostFailed("no thread could be started for the call".to_owned()))
+}
+
 impl Shared {
+    /// Waits until one more guest may run.
+    async fn slot(&self) -> OwnedSemaphorePermit {
+        self.slots.clone().acquire_owned().await.expect("the semaphore is never closed")
+    }
+
     fn gate(&self, call: CallId, scope: NetworkScope, network: Option<Network>, limits: &Limits) -> Gate {
         Gate::new(call, scope, network, (self.resolver.clone(), self.tls.clone()), limits)
     }
@@ -138,12 +171,22 @@ pub(crate) struct Running {
     gate: Arc<Gate>,
     started: Instant,
     bounds: Bounds,
+    /// Given back after the store, which holds the pool's.
+    _slot: OwnedSemaphorePermit,
 }
 
 impl Running {
-    fn new(shared: &Shared, limits: Limits, files: Files, gate: Arc<Gate>, cancel: CancellationToken) -> Self {
+    fn new(
+        shared: &Shared,
+        limits: Limits,
+        files: Files,
+        gate: Arc<Gate>,
+        slot: OwnedSemaphorePermit,
+        cancel: CancellationToken,
+    ) -> Self {
         let started = Instant::now();
-        let bounds = Bounds { deadline: started + Duration::from_millis(limits.timeout_ms), cancel };
+        let deadline = started + Duration::from_millis(limits.timeout_ms);
+        let bounds = Bounds { deadline, cancel, epochs: Epochs::default() };
         let mut store = Store::new(&shared.engine, Host::new(&limits, files, gate.clone(), started));
         store.limiter(|host| &mut host.limiter);
         store.set_fuel(limits.fuel).expect("the engine consumes fuel");
@@ -151,46 +194,51 @@ impl Running {
         store.set_max_component_handles(host::handles(&limits));
         store.epoch_deadline_callback(each_epoch(bounds.clone()));
         store.set_epoch_deadline(1);
-        Self { store, limits, gate, started, bounds }
+        Self { store, limits, gate, started, bounds, _slot: slot }
     }
 
-    async fn call(&mut self, code: &ToolGuestPre<Host>, tool: &str, arguments: &str) -> wasmtime::Result<Reply> {
+    async fn call(
+        mut self,
+        code: ToolGuestPre<Host>,
+        tool: String,
+        arguments: String,
+    ) -> (Self, wasmtime::Result<Reply>) {
         let store = &mut self.store;
-        self.bounds
-            .hold(async move {
-                let guest = code.instantiate_async(&mut *store).await?;
-                let reply = guest.boxagnts_tool_tool().call_call(&mut *store, tool, arguments).await?;
-                store.data().output.total(length(&reply))?;
-                Ok(reply)
-            })
-            .await
+        let guest = async move {
+            let guest = code.instantiate_async(&mut *store).await?;
+            let reply = guest.boxagnts_tool_tool().call_call(&mut *store, &tool, &arguments).await?;
+            store.data().output.total(length(&reply))?;
+            Ok(reply)
+        };
+        let result = self.bounds.hold(guest).await;
+        (self, result)
     }
 
-    async fn definitions(&mut self, code: &ToolGuestPre<Host>) -> wasmtime::Result<Vec<Definition>> {
+    async fn definitions(mut self, code: ToolGuestPre<Host>) -> (Self, wasmtime::Result<Vec<Definition>>) {
         let store = &mut self.store;
-        self.bounds
-            .hold(async move {
-                let guest = code.instantiate_async(&mut *store).await?;
-                guest.boxagnts_tool_tool().call_definitions(&mut *store).await
-            })
-            .await
+        let guest = async move {
+            let guest = code.instantiate_async(&mut *store).await?;
+            guest.boxagnts_tool_tool().call_definitions(&mut *store).await
+        };
+        let result = self.bounds.hold(guest).await;
+        (self, result)
     }
 
     /// Runs `code` as `program`, and returns its exit code.
-    pub(crate) async fn command(&mut self, code: &CommandPre<Host>, program: Program) -> wasmtime::Result<u8> {
+    pub(crate) async fn command(mut self, code: CommandPre<Host>, program: Program) -> (Self, wasmtime::Result<u8>) {
         let store = &mut self.store;
         store.data_mut().program = program;
-        let ran = self.bounds.hold(async move {
+        let guest = async move {
             let guest = code.instantiate_async(&mut *store).await?;
             guest.wasi_cli_run().call_run(&mut *store).await
-        });
-        match ran.await {
-            Ok(status) => Ok(u8::from(status.is_err())),
-            Err(error) => match error.downcast_ref() {
-                Some(Halt::Exited { code }) => Ok(*code),
-                _ => Err(error),
-            },
-        }
+        };
+        let ran = self.bounds.hold(guest).await;
+        (self, exit_code(ran))
+    }
+
+    /// Returns the bounds' count of epochs that the guest computed in.
+    pub(crate) fn epochs(&self) -> Epochs {
+        self.bounds.epochs.clone()
     }
 
     /// Returns what was printed to `channel`.
@@ -242,13 +290,27 @@ fn length(reply: &Reply) -> usize {
     }
 }
 
+/// Returns the exit code of a command that returned or exited.
+fn exit_code(ran: wasmtime::Result<Result<(), ()>>) -> wasmtime::Result<u8> {
+    match ran {
+        Ok(status) => Ok(u8::from(status.is_err())),
+        Err(error) => match error.downcast_ref() {
+            Some(Halt::Exited { code }) => Ok(*code),
+            _ => Err(error),
+        },
+    }
+}
+
 /// Returns what a computing guest does at each epoch: end when it must, else let others run.
 fn each_epoch(
     bounds: Bounds,
 ) -> impl FnMut(StoreContextMut<'_, Host>) -> wasmtime::Result<UpdateDeadline> + Send + Sync + 'static {
-    move |_| match bounds.reached() {
-        Some(halt) => Err(halt.into()),
-        None => Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))),
+    move |_| {
+        if let Some(halt) = bounds.reached() {
+            return Err(halt.into());
+        }
+        bounds.epochs.count();
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
     }
 }
 
@@ -257,6 +319,8 @@ fn each_epoch(
 struct Bounds {
     deadline: Instant,
     cancel: CancellationToken,
+    /// Those that the guest computed in.
+    epochs: Epochs,
 }
 
 impl Bounds {
@@ -297,7 +361,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_in_host_code_is_a_failure_of_the_host() {
         let deadline = Instant::now() + Duration::from_mins(1);
-        let bounds = Bounds { deadline, cancel: CancellationToken::new() };
+        let bounds = Bounds { deadline, cancel: CancellationToken::new(), epochs: Epochs::default() };
         let error = bounds.hold::<()>(async { panic!("number {}", 7) }).await.unwrap_err();
         assert_eq!(ending(&error, None), Ending::HostFailed("host code panicked: number 7".into()));
     }

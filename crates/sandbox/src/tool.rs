@@ -11,7 +11,7 @@ use wasmtime::component::{Component, InstancePre};
 
 use crate::artifacts::{Key, Kind};
 use crate::bindings::tool::{ToolGuestPre, exports::boxagnts::tool::tool::Definition};
-use crate::compile::MAX_COMPILE;
+use crate::compile::Excess;
 use crate::host::{self, Host};
 use crate::{Ending, Sandbox, Shared, run};
 
@@ -50,8 +50,12 @@ pub enum LoadError {
     TooLarge { found: usize },
     #[error("the component does not compile: {0:#}")]
     Invalid(wasmtime::Error),
-    #[error("the component was not compiled after {seconds} s, the most that may take")]
-    Slow { seconds: u64 },
+    #[error("the component is too much for the compiler: {0}")]
+    Excess(Excess),
+    #[error("the component takes too long to compile")]
+    TooSlow,
+    #[error("too many components are being compiled")]
+    CompilerBusy,
     #[error("the component imports what no tool may import: {}", .0.join(", "))]
     Imports(Vec<String>),
     #[error("the component does not fit this runtime's world: {0:#}")]
@@ -185,7 +189,7 @@ impl Shared {
         if let Some(component) = cached {
             return Ok(component);
         }
-        let component = self.compiler.component(wasm, MAX_COMPILE)?;
+        let component = self.compiler.compile(wasm)?;
         // Without the cache the component is compiled again next time.
         let _ = component.serialize().map(|code| self.artifacts.write(key, Kind::Code, &code));
         Ok(component)

@@ -19,6 +19,9 @@ use crate::veil::Veil;
 /// Bytes moved at once when a file is hashed or copied: large enough that the system call does not count.
 pub(crate) const CHUNK_BYTES: usize = 64 * 1024;
 
+/// Entries of a directory that are read before it is asked whether they are still wanted: about a millisecond.
+const ENTRIES_BETWEEN: usize = 1024;
+
 /// How often a file that changes while it is hashed is read again before the caller is told.
 const HASH_ATTEMPTS: u32 = 3;
 
@@ -176,11 +179,23 @@ impl Base {
 
     /// Returns the names in the directory at `path`, without `.` and `..`, in the directory's own order.
     pub(crate) fn list(&self, path: &str) -> rustix::io::Result<Vec<RawEntry>> {
+        self.list_while(path, || Ok(()))
+    }
+
+    /// The same, until `wanted` fails; it is asked every [`ENTRIES_BETWEEN`] entries.
+    pub(crate) fn list_while(
+        &self,
+        path: &str,
+        wanted: impl Fn() -> rustix::io::Result<()>,
+    ) -> rustix::io::Result<Vec<RawEntry>> {
         #[cfg(test)]
         tally::count();
         let mut directory = rustix::fs::Dir::new(self.directory(path)?)?;
         let mut entries = Vec::new();
         while let Some(entry) = directory.read() {
+            if entries.len() % ENTRIES_BETWEEN == 0 {
+                wanted()?;
+            }
             let entry = entry?;
             let name = entry.file_name();
             if name == c"." || name == c".." {

@@ -288,7 +288,8 @@ impl Dir {
         let staged = children.iter().filter_map(|(name, entry)| Some((name, entry.node?)));
         entries.extend(staged.map(|(name, id)| DirEntry { name: name.clone(), kind: tree.kind(id) }));
         if let Some(path) = &tree.get(self.id).base {
-            let raw = self.shared.base.list(path)?.into_iter().filter(|raw| !raw.veiled);
+            let listed = self.shared.base.list_while(path, || self.shared.interrupt.check())?;
+            let raw = listed.into_iter().filter(|raw| !raw.veiled);
             let visible =
                 raw.filter_map(|raw| Some(DirEntry { name: String::from_utf8(raw.name).ok()?, kind: raw.kind }));
             entries.extend(visible.filter(|entry| !children.contains_key(&entry.name) && !is_hidden(&entry.name)));

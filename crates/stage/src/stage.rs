@@ -94,8 +94,8 @@ impl Stage {
         Self(Arc::new(Shared { base, options, interrupt: Interrupt::default(), tree }))
     }
 
-    /// Breaks off copies of large files with [`StageError::Interrupted`] once `asked` is true; it is called between
-    /// chunks, so it has to be quick. Replaces what was said before.
+    /// Breaks off copies of large files and listings of large directories with [`StageError::Interrupted`] once `asked` is
+    /// true; it is called between chunks, so it has to be quick. Replaces what was said before.
     pub fn interrupt_when(&self, asked: impl Fn() -> bool + Send + 'static) {
         *self.0.interrupt.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(asked));
     }

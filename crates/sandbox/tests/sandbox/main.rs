@@ -5,14 +5,22 @@ extern crate boxagnts_sandbox as sandbox;
 mod artifacts;
 mod cancel;
 mod commands;
+mod conformance;
 mod files;
 mod handmade;
+mod hostcalls;
 mod imports;
 mod limits;
+mod malformed;
 mod mounts;
+mod neighbour;
 mod network;
+mod offers;
+mod planted;
+mod races;
 mod setting;
 mod surroundings;
+mod wasi;
 
 use std::collections::BTreeSet;
 
@@ -22,14 +30,17 @@ fn every_probe_has_a_test() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guests/probes");
     let folders = std::fs::read_dir(folder).unwrap();
     let found: BTreeSet<String> = folders.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    let tables: [&[&str]; 7] = [
+    let tables = [
         limits::PROBES,
         cancel::PROBES,
         files::PROBES,
+        hostcalls::PROBES,
         imports::PROBES,
         mounts::PROBES,
         network::PROBES,
+        races::PROBES,
         surroundings::PROBES,
+        wasi::PROBES,
     ];
     let covered: BTreeSet<String> = tables.concat().into_iter().map(str::to_owned).collect();
     assert_eq!(found, covered);

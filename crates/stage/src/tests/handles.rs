@@ -123,3 +123,18 @@ fn metadata_tells_kinds_sizes_links_and_modes() {
     world.root.unlink_file("file").unwrap();
     assert_eq!(world.root.stat("second", false).unwrap().links, 1);
 }
+
+#[test]
+fn a_long_listing_is_broken_off_when_nobody_wants_it() {
+    let world = World::with(&["d/"]);
+    for number in 0..3_000 {
+        std::fs::write(world.real(&format!("d/{number}")), "").unwrap();
+    }
+    let folder = dir(&world.root, "d");
+    let asked = std::sync::atomic::AtomicU32::new(0);
+    // Wanted when it begins, and not any more in its middle.
+    world.stage.interrupt_when(move || asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 0);
+    assert_eq!(folder.entries(), Err(StageError::Interrupted));
+    world.stage.interrupt_never();
+    assert_eq!(folder.entries().unwrap().len(), 3_000);
+}
