@@ -237,12 +237,14 @@ fn a_permit_fits_only_what_was_decided() {
 
 #[test]
 fn an_answer_is_recorded_before_it_counts() {
-    let asked =
-        |recorder: &Memory| match judge("").judge_call(request("shell", Level::Execute, &[])).record(recorder).unwrap()
-        {
-            Decision::Ask(question) => question,
-            other => panic!("expected a question, not {other:?}"),
-        };
+    let asked = |recorder: &Memory| match judge("")
+        .judge_call(request("shell", Level::Dangerous, &[]))
+        .record(recorder)
+        .unwrap()
+    {
+        Decision::Ask(question) => question,
+        other => panic!("expected a question, not {other:?}"),
+    };
     for (answer, verdict, rule) in [
         (Answer::Yes, Verdict::Allow, "answer.yes"),
         (Answer::No, Verdict::Deny, "answer.no"),

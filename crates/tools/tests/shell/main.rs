@@ -5,11 +5,11 @@ mod session;
 
 use std::path::Path;
 
+use boxagnts_tools::{Finished, ToolSession};
 use protocol::{Arguments, CallId, CallOutcome, ToolCall};
 use serde_json::{Value, json};
 use testkit::{Runtime, random};
 use tokio_util::sync::CancellationToken;
-use tools::{Finished, ToolSession};
 
 fn runtime() -> Runtime {
     Runtime::new(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"))

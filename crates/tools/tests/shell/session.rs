@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use protocol::{CallOutcome, StopCause};
+use protocol::CallOutcome;
 use serde_json::json;
 
 use crate::{call, runtime, shell};
@@ -44,20 +44,6 @@ async fn what_is_below_tmp_is_in_no_change_set() {
     shell(&runtime, &session, "echo work > w; echo tmp > /tmp/b").await;
     let view = runtime.workspace.view(session.id()).unwrap();
     assert_eq!(view.change_sets.len(), 1);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn all_calls_together_fill_tmp_no_further_than_its_room() {
-    let runtime = runtime();
-    let session = runtime.session();
-    let mut outcomes = Vec::new();
-    for name in ["a", "b", "c"] {
-        let script =
-            format!("x=$(printf '%01000000d' 0); for ((i=0;i<100;i++)); do printf %s \"$x\"; done > /tmp/{name}");
-        outcomes.push(call(&runtime, &session, "shell", json!({ "script": script })).await.outcome);
-    }
-    let stopped = CallOutcome::Stopped { cause: StopCause::Stage };
-    assert_eq!(outcomes, [CallOutcome::Succeeded, CallOutcome::Succeeded, stopped]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
