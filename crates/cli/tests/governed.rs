@@ -95,7 +95,9 @@ fn nothing_outside_the_workspace_can_be_read_or_written() {
     std::os::unix::fs::symlink(&secret, product.root().join("link")).unwrap();
     let secret = secret.to_str().unwrap();
     let up = format!("../../../../../../../../..{secret}");
-    for (path, code) in [(secret, 4), (up.as_str(), 4), ("/proc/self/environ", 4), ("link", 2)] {
+    // Below `/tmp` a tool sees the session's own folder, in which there is no such file.
+    let absolute = if secret.starts_with("/tmp/") { 2 } else { 4 };
+    for (path, code) in [(secret, absolute), (up.as_str(), absolute), ("/etc/passwd", 4), ("link", 2)] {
         for (tool, input) in [("read", json!({"path": path})), ("write", json!({"path": path, "content": "x"}))] {
             let said = call(&product, tool, &input);
             assert_eq!(said.code, Some(code), "{tool} {path}: {said:?}");

@@ -90,8 +90,8 @@ fn the_default_rules_allow_reading_and_staged_writing_and_ask_for_the_rest() {
     assert_eq!(decide("", "edit", Level::Write, &[write("/work/a")]), says(Verdict::Allow, "default.staged-write"));
     assert_eq!(decide("", "shell", Level::Execute, &[]), says(Verdict::Allow, "default.staged-execute"));
     assert_eq!(decide("", "x", Level::Dangerous, &[]), says(Verdict::Ask, "default.ask"));
-    let connect = Effect::Connect { host: "example.test".into() };
-    assert_eq!(decide("", "shell", Level::Execute, &[connect]), says(Verdict::Deny, "grant.network"));
+    let elsewhere = connect("https://elsewhere.test");
+    assert_eq!(decide("", "shell", Level::Execute, &[elsewhere]), says(Verdict::Deny, "grant.network"));
     assert_eq!(decide("", "x", Level::Forbidden, &[]), says(Verdict::Deny, "default.forbidden"));
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
 
+use futures::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -38,11 +39,7 @@ impl Epochs {
 /// Runs `guest` to its end, from when its epochs are many on a thread of its own. `None`: there is no thread for it.
 ///
 /// A guest that moved does not end with this future: whoever drops it tells the guest.
-pub(crate) async fn run<T: Send + 'static>(
-    guest: impl Future<Output = T> + Send + 'static,
-    epochs: &Epochs,
-) -> Option<T> {
-    let mut guest = Box::pin(guest);
+pub(crate) async fn run<T: Send + 'static>(mut guest: BoxFuture<'static, T>, epochs: &Epochs) -> Option<T> {
     let brief = poll_fn(|context| match guest.as_mut().poll(context) {
         Poll::Ready(result) => Poll::Ready(Some(result)),
         Poll::Pending if epochs.are_many() => Poll::Ready(None),
@@ -87,7 +84,7 @@ mod tests {
             tokio::task::yield_now().await;
             (before, std::thread::current().id())
         };
-        run(guest, &epochs).await.unwrap()
+        run(Box::pin(guest), &epochs).await.unwrap()
     }
 
     #[tokio::test]

@@ -63,7 +63,7 @@ impl Sandbox {
         };
         let arguments = std::iter::once(call.tool.to_owned()).chain(argv).collect();
         let (epochs, program) = (running.epochs(), Program { arguments, input: Bytes::from(stdin) });
-        match carry(running.command(code.clone(), program), &epochs).await {
+        match carry(Box::pin(running.command(code.clone(), program)), &epochs).await {
             Ok((running, ran)) => {
                 let ending = ran.map_or_else(|error| running.ending(&error), |code| exited(&running, code));
                 running.finish(ending, 0, call.mounts)

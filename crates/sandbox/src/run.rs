@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use policy::{Access, Authority, Limits, NetworkScope, Permit};
 use protocol::{CallId, CallUsage, StopCause};
 use serde_json::Value;
@@ -48,7 +49,7 @@ impl Sandbox {
         };
         let arguments = protocol::canonical(call.arguments);
         let epochs = running.epochs();
-        match carry(running.call(code.clone(), call.tool.to_owned(), arguments), &epochs).await {
+        match carry(Box::pin(running.call(code.clone(), call.tool.to_owned(), arguments)), &epochs).await {
             Ok((running, result)) => {
                 let returned = result.as_ref().map_or(0, length);
                 let ending = result.map_or_else(|error| running.ending(&error), replied);
@@ -115,7 +116,7 @@ pub(crate) async fn definitions(
     let _dropped = cancel.clone().drop_guard();
     let running = Running::new(shared, limits, Files::none(), gate, slot, cancel);
     let epochs = running.epochs();
-    let (running, result) = carry(running.definitions(code.clone()), &epochs).await?;
+    let (running, result) = carry(Box::pin(running.definitions(code.clone())), &epochs).await?;
     result.map_err(|error| running.ending(&error))
 }
 
@@ -128,10 +129,7 @@ pub(crate) struct Started<'a, C> {
 }
 
 /// Carries `guest` to its end, wherever it runs.
-pub(crate) async fn carry<T: Send + 'static>(
-    guest: impl Future<Output = T> + Send + 'static,
-    epochs: &Epochs,
-) -> Result<T, Ending> {
+pub(crate) async fn carry<T: Send + 'static>(guest: BoxFuture<'static, T>, epochs: &Epochs) -> Result<T, Ending> {
     let ended = aside::run(guest, epochs).await;
     ended.ok_or_else(|| Ending::HostFailed("no thread could be started for the call".to_owned()))
 }

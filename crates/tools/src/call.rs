@@ -52,7 +52,8 @@ impl Ended {
     /// Adds what the tool itself was not told: which rule refused a connection, and why.
     fn noting(mut self, refusals: &[Refusal]) -> Self {
         for Refusal { target, rule, reason } in refusals {
-            self.text.push_str(&format!("\n[refused by rule `{rule}`: connect {target}. {reason}]"));
+            let note = format!("\n[refused by rule `{rule}`: connect {target}. {reason}]");
+            self.text.push_str(&note);
         }
         self
     }

@@ -70,7 +70,8 @@ fn send(_: &Request, _: usize) -> Result<Response, Error> {
 
 fn request(arguments: Arguments) -> Result<Request, Failure> {
     let Arguments { url, method, mut headers, body, .. } = arguments;
-    let invalid = |error| Failure::rejected(format!("`{url}` is not a URL: {error}. Write it whole: https://example.com/"));
+    let invalid =
+        |error| Failure::rejected(format!("`{url}` is not a URL: {error}. Write it whole: https://example.com/"));
     let url = Url::parse(&url).map_err(invalid)?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(Failure::rejected(format!("only http and https URLs can be fetched, not `{}:`", url.scheme())));
@@ -101,5 +102,8 @@ fn answer(method: &str, fetched: &Fetched, format: Format) -> Output {
     };
     let cut = if response.is_cut { "\n(the body is longer; ask for more with `max_bytes`)" } else { "" };
     let location = response.header("location").map(|location| format!("\nlocation: {location}")).unwrap_or_default();
-    Output { text: format!("{head}{location}\n\n{body}{cut}"), summary: format!("{} from {}", response.status, url.authority()) }
+    Output {
+        text: format!("{head}{location}\n\n{body}{cut}"),
+        summary: format!("{} from {}", response.status, url.authority()),
+    }
 }

@@ -50,13 +50,15 @@ fn media_type(kind: &str) -> String {
 
 fn is_binary(kind: &str) -> bool {
     let kind = media_type(kind);
-    let binary = ["image/", "audio/", "video/", "font/", "application/octet-stream", "application/zip", "application/pdf"];
+    let binary =
+        ["image/", "audio/", "video/", "font/", "application/octet-stream", "application/zip", "application/pdf"];
     binary.iter().any(|prefix| kind.starts_with(prefix)) && kind != "image/svg+xml"
 }
 
 fn encoding(kind: &str) -> &'static Encoding {
     let charset = kind.split(';').skip(1).filter_map(|part| part.split_once('='));
-    let charset = charset.filter(|(name, _)| name.trim().eq_ignore_ascii_case("charset")).map(|(_, value)| value).next();
+    let charset =
+        charset.filter(|(name, _)| name.trim().eq_ignore_ascii_case("charset")).map(|(_, value)| value).next();
     charset.and_then(|charset| Encoding::for_label(charset.trim_matches([' ', '"', '\'']).as_bytes())).unwrap_or(UTF_8)
 }
 

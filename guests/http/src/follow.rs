@@ -38,7 +38,8 @@ fn next(request: &Request, response: &Response) -> Result<Option<Request>, Error
         return Ok(None);
     }
     let Some(location) = response.header("location") else { return Ok(None) };
-    let invalid = |_| Error::Redirect(format!("the redirect from {} leads to `{location}`, which is no URL", request.url));
+    let invalid =
+        |_| Error::Redirect(format!("the redirect from {} leads to `{location}`, which is no URL", request.url));
     let url = request.url.join(location).map_err(invalid)?;
     let mut hop = Request { url, ..request.clone() };
     let keeps_method = matches!(response.status, 307 | 308) || matches!(request.method.as_str(), "GET" | "HEAD");
@@ -85,7 +86,9 @@ mod tests {
     #[test]
     fn only_307_and_308_keep_a_method_that_writes() {
         let from = request("POST", "https://a.test/x");
-        for (status, method, body) in [(301, "GET", ""), (302, "GET", ""), (303, "GET", ""), (307, "POST", "body"), (308, "POST", "body")] {
+        for (status, method, body) in
+            [(301, "GET", ""), (302, "GET", ""), (303, "GET", ""), (307, "POST", "body"), (308, "POST", "body")]
+        {
             let hop = next(&from, &redirect(status, "/y")).unwrap().unwrap();
             assert_eq!((hop.method.as_str(), hop.body.as_slice()), (method, body.as_bytes()), "{status}");
         }
@@ -100,7 +103,10 @@ mod tests {
         });
         assert!(matches!(looping, Err(Error::Redirect(_))));
         assert_eq!(hops, MAX_REDIRECTS + 1);
-        assert!(matches!(next(&request("GET", "https://a.test/"), &redirect(302, "http://[")), Err(Error::Redirect(_))));
+        assert!(matches!(
+            next(&request("GET", "https://a.test/"), &redirect(302, "http://[")),
+            Err(Error::Redirect(_))
+        ));
         assert_eq!(next(&request("GET", "https://a.test/"), &redirect(304, "/x")), Ok(None));
     }
 }

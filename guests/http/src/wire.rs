@@ -1,9 +1,7 @@
 //! One request over wasi:http.
 
 use wasip2::http::outgoing_handler::handle;
-use wasip2::http::types::{
-    ErrorCode, Fields, IncomingResponse, Method, OutgoingBody, OutgoingRequest, Scheme,
-};
+use wasip2::http::types::{ErrorCode, Fields, IncomingResponse, Method, OutgoingBody, OutgoingRequest, Scheme};
 use wasip2::io::streams::StreamError;
 
 use crate::{Error, Request, Response};
@@ -79,7 +77,8 @@ fn write(body: OutgoingBody, bytes: &[u8]) -> Result<(), Error> {
 
 fn receive(response: &IncomingResponse, limit: usize) -> Result<Response, Error> {
     let headers = response.headers().entries();
-    let headers = headers.into_iter().map(|(name, value)| (name.to_lowercase(), String::from_utf8_lossy(&value).into_owned()));
+    let headers =
+        headers.into_iter().map(|(name, value)| (name.to_lowercase(), String::from_utf8_lossy(&value).into_owned()));
     let headers = headers.collect();
     let body = response.consume().map_err(|()| Error::Failed("the response has no body".into()))?;
     let stream = body.stream().map_err(|()| Error::Failed("the body cannot be read".into()))?;

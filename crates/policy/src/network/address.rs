@@ -29,7 +29,7 @@ const NON_PUBLIC_V4: [Ipv4Net; 16] = [
 const GLOBAL_UNICAST_V6: Ipv6Net = v6([0x2000, 0, 0], 3);
 
 /// Ranges inside it that are not: protocol assignments with Teredo, documentation, 6to4 (which carries an IPv4 address),
-/// SRv6 identifiers.
+/// `SRv6` identifiers.
 const NON_PUBLIC_V6: [Ipv6Net; 5] = [
     v6([0x2001, 0, 0], 23),
     v6([0x2001, 0x0db8, 0], 32),

@@ -161,9 +161,9 @@ fn parse(text: &str) -> Result<HostPattern, Fault> {
     };
     let written = scheme.map_or("*", Scheme::as_str);
     let (host, port) = split(rest).map_err(|(problem, rest)| (problem, format!("{written}://{rest}")))?;
-    let part = host_part(host).map_err(|(problem, host)| (problem, rejoin(written, &host, port)))?;
+    let parsed = host_part(host).map_err(|(problem, host)| (problem, rejoin(written, &host, port)))?;
     let ports = ports(scheme, port).map_err(|(problem, port)| (problem, rejoin(written, host, Some(&port))))?;
-    Ok(HostPattern { scheme, host: part, ports })
+    Ok(HostPattern { scheme, host: parsed, ports })
 }
 
 fn rejoin(scheme: &str, host: &str, port: Option<&str>) -> String {

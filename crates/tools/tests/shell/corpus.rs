@@ -99,7 +99,7 @@ fn by_bash(script: &str) -> Seen {
     let code = output.status.code().unwrap_or(-1);
     if code != 0 {
         said.push_str(if said.is_empty() || said.ends_with('\n') { "" } else { "\n" });
-        said.push_str(&format!("[exit code {code}]\n"));
+        said.extend(["[exit code ", &code.to_string(), "]\n"]);
     }
     if said.is_empty() {
         said.push_str("[no output]");

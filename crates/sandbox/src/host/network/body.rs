@@ -55,25 +55,26 @@ pub(super) struct Received {
     body: Incoming,
     gate: Arc<Gate>,
     decoder: Option<MultiGzDecoder<Capped>>,
-    received_bytes: u64,
+    /// Bytes that came, before they were decoded.
+    wire_bytes: u64,
     end: Option<End>,
 }
 
 impl Received {
     pub(super) fn new(body: Incoming, gate: Arc<Gate>, coding: Coding, end: End) -> Self {
         let decoder = (coding == Coding::Gzip).then(|| MultiGzDecoder::new(Capped::new(gate.receivable())));
-        Self { body, gate, decoder, received_bytes: 0, end: Some(end) }
+        Self { body, gate, decoder, wire_bytes: 0, end: Some(end) }
     }
 
     fn finish(&mut self, failure: Option<String>) {
         if let Some(end) = self.end.take() {
-            end(self.received_bytes, failure);
+            end(self.wire_bytes, failure);
         }
     }
 
     /// Returns `data` decoded, if it is within what the call may receive.
     fn take(&mut self, data: Bytes) -> Result<Bytes, Error> {
-        self.received_bytes += data.len() as u64;
+        self.wire_bytes += data.len() as u64;
         let too_large = || Error::HttpResponseBodySize(Some(self.gate.max_received_bytes()));
         let decoded = match &mut self.decoder {
             None => data,
@@ -89,7 +90,7 @@ impl Received {
     /// Returns what is left in the decoder at the end; a stream that was cut off is an error.
     fn rest(&mut self) -> Result<Option<Bytes>, Error> {
         let Some(mut decoder) = self.decoder.take() else { return Ok(None) };
-        if self.received_bytes == 0 {
+        if self.wire_bytes == 0 {
             return Ok(None);
         }
         decoder.try_finish().map_err(|_| Error::HttpResponseIncomplete)?;

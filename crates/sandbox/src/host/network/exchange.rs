@@ -30,7 +30,7 @@ const MAX_HEAD_BYTES: usize = 64 << 10;
 const MAX_HEADERS: usize = 128;
 
 /// How long the head of a response may take where the guest does not say; the call's own deadline bounds it too.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Bytes of a URL: what servers accept, many times over.
 const MAX_URL_BYTES: usize = 16 << 10;

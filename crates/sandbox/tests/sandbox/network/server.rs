@@ -95,8 +95,12 @@ fn serve(mut stream: &TcpStream, answer: &Arc<Answer>, seen: &Mutex<Vec<String>>
 
 /// Returns a response of this status with these headers.
 pub(crate) fn response(status: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
-    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let head = format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n", body.len());
+    let mut head = format!("HTTP/1.1 {status}\r\n");
+    for (name, value) in headers {
+        head.extend([name, ": ", value, "\r\n"]);
+    }
+    let length = body.len().to_string();
+    head.extend(["content-length: ", &length, "\r\nconnection: close\r\n\r\n"]);
     [head.as_bytes(), body].concat()
 }
 
