@@ -57,13 +57,17 @@ impl Shell {
         match predicate {
             P::StringHasZeroLength => text.is_empty(),
             P::StringHasNonZeroLength => !text.is_empty(),
-            P::FileExists | P::FileExistsAndIsReadable | P::FileExistsAndIsWritable => found().is_ok(),
+            // There are no users: whatever is there is everybody's.
+            P::FileExists
+            | P::FileExistsAndIsReadable
+            | P::FileExistsAndIsWritable
+            | P::FileExistsAndOwnedByEffectiveUserId
+            | P::FileExistsAndOwnedByEffectiveGroupId => found().is_ok(),
             P::FileExistsAndIsExecutable => found().is_ok_and(|found| found.is_dir()) || is_script(&path),
             P::FileExistsAndIsDir => found().is_ok_and(|found| found.is_dir()),
             P::FileExistsAndIsRegularFile => found().is_ok_and(|found| found.is_file()),
             P::FileExistsAndIsSymlink => fs::symlink_metadata(&path).is_ok_and(|found| found.is_symlink()),
             P::FileExistsAndIsNotZeroLength => found().is_ok_and(|found| found.len() > 0),
-            P::FileExistsAndOwnedByEffectiveUserId | P::FileExistsAndOwnedByEffectiveGroupId => found().is_ok(),
             P::ShellOptionEnabled => self.is_set(text),
             P::ShellVariableIsSetAndAssigned => self.is_assigned(text),
             P::ShellVariableIsSetAndNameRef => {

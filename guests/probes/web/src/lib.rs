@@ -10,7 +10,6 @@ struct Web;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-#[cfg_attr(not(target_arch = "wasm32"), expect(dead_code, reason = "only the component sends"))]
 struct Arguments {
     /// Requests, all sent before the first answer is read.
     requests: Vec<Sent>,
