@@ -115,7 +115,7 @@ impl Body for Received {
                     // Trailers carry nothing that a tool needs.
                     Err(_) => continue,
                 },
-                Some(Err(error)) => Err(Error::from(error)),
+                Some(Err(error)) => Err(broken_off(&error)),
                 None => match this.rest() {
                     Ok(None) => {
                         this.finish(None);
@@ -134,6 +134,11 @@ impl Body for Received {
             }
         }
     }
+}
+
+/// Returns what ended a body before its end: nonsense of the server's, or a connection that went away.
+fn broken_off(error: &hyper::Error) -> Error {
+    if error.is_parse() { Error::HttpProtocolError } else { Error::HttpResponseIncomplete }
 }
 
 impl Drop for Received {
