@@ -134,7 +134,10 @@ impl Gate {
         if ruling.verdict != Verdict::Allow {
             return refuse(ruling);
         }
-        let addresses = self.addresses(asked.target).await?;
+        let addresses = match self.addresses(asked.target).await {
+            Ok(addresses) => addresses,
+            Err(error) => return Err(self.unresolved(request, asked, ruling, error)),
+        };
         for address in &addresses {
             let ruling = self.egress()?.judge_address(asked.target, *address);
             if ruling.verdict != Verdict::Allow {
@@ -227,6 +230,16 @@ impl Gate {
             1..=MAX_ADDRESSES => Ok(addresses),
             _ => Err(Error::DnsError { rcode: Some(format!("too many addresses for {name}")), info_code: None }),
         }
+    }
+
+    /// Records a request that was allowed and whose name has no address to connect to.
+    fn unresolved(&self, request: u32, asked: &Asked<'_>, ruling: Ruling, error: Error) -> Error {
+        if let Err(unrecorded) = self.decided(request, asked.method, &asked.target.to_string(), Vec::new(), ruling) {
+            return unrecorded;
+        }
+        let outcome = protocol::RequestOutcome::Failed { reason: error.to_string() };
+        self.finished(request, outcome, 0, 0);
+        error
     }
 
     fn refuse(&self, request: u32, method: &str, target: &str, ruling: Ruling) -> Error {

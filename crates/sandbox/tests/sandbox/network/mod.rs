@@ -91,6 +91,18 @@ async fn what_the_grant_does_not_name_sends_nothing_not_even_a_question() {
 }
 
 #[tokio::test]
+async fn a_name_without_an_address_is_in_the_journal_too() {
+    let net = Net::new(&["http://nowhere.test"], &[]);
+    assert!(matches!(net.run("fetch", fetch("http://nowhere.test/")).await.ending, Ending::Rejected(_)));
+    let events = net.events.lock().unwrap();
+    let failed = matches!(&events[..], [
+        EventBody::RequestDecided { verdict: Verdict::Allow, addresses, .. },
+        EventBody::RequestFinished { outcome: RequestOutcome::Failed { reason }, .. },
+    ] if addresses.is_empty() && reason.contains("no address for nowhere.test"));
+    assert!(failed, "{events:?}");
+}
+
+#[tokio::test]
 async fn a_call_without_a_network_reaches_nothing_whatever_its_grant_says() {
     let server = Server::start(|_| ok("secret"));
     let net = Net::new(&["http://*:*"], &["http://*:*"]);
