@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use policy::{CallRequest, CommitRequest, Decision, Denial, Effect, Judged, Permit};
+use policy::{CallRequest, CommitPermit, CommitRequest, Decision, Denial, Effect, Judged, Permit};
 use protocol::{
     Arguments, CallOutcome, CallUsage, ChangeSet, ChangeSetId, CommitOutcome, Conflict, EventBody, Observation,
     StopCause, ToolCall, ToolResult, Verdict, canonical,
@@ -268,19 +268,32 @@ impl Calling<'_> {
         self.session.remember(&observed);
         // Last: what was refused must not look as if it had happened.
         for mount in own {
-            if let Some(reason) = self.keep_tmp(mount).await {
+            if let Some(reason) = self.keep_tmp(tool, mount, approved).await? {
                 text = format!("{text}\n[note: what the call wrote below {TMP} was not kept: {reason}]");
             }
         }
         Ok(Ended { outcome: CallOutcome::Succeeded, text, summary, usage: CallUsage::default(), observed })
     }
 
-    /// Applies what the call left in the session's own folder, which needs no decision. Returns why it could not be.
-    async fn keep_tmp(&self, mount: Mount) -> Option<String> {
-        match self.tools.apply_tmp(self.session, mount).await {
+    /// Judges and applies what the call left in the session's own folder. Returns why it was not kept.
+    async fn keep_tmp(
+        &self,
+        tool: &Tool,
+        mount: Mount,
+        approved: &BTreeSet<Effect>,
+    ) -> Result<Option<String>, ToolsError> {
+        let changes = mount.stage.changes()?;
+        if changes.is_empty() {
+            return Ok(None);
+        }
+        let permit = match self.judge(tool, &mount, &changes, approved).await? {
+            Ok(permit) => permit,
+            Err(ended) => return Ok(Some(ended.text)),
+        };
+        Ok(match self.tools.apply_tmp(self.session, permit, mount, changes).await {
             Ok(conflicts) => conflicts.first().map(|conflict| format!("{} changed meanwhile", conflict.path)),
             Err(error) => Some(error.to_string()),
-        }
+        })
     }
 
     /// Judges and commits one change set. Returns the files as the commit left them, or how the call ended without one.
@@ -291,6 +304,27 @@ impl Calling<'_> {
         changes: ChangeSet,
         approved: &BTreeSet<Effect>,
     ) -> Result<Result<Vec<Observation>, Ended>, ToolsError> {
+        let permit = match self.judge(tool, &mount, &changes, approved).await? {
+            Ok(permit) => permit,
+            Err(ended) => return Ok(Err(ended)),
+        };
+        let call = self.proposal.call.clone();
+        let landed = self.tools.commit(self.session, permit, call, mount, changes).await?;
+        Ok(match landed.outcome {
+            CommitOutcome::Committed => Ok(landed.observed),
+            CommitOutcome::Conflicted { conflicts } => Err(conflicted(&conflicts)),
+            CommitOutcome::RolledBack { reason } => Err(failed(&reason)),
+        })
+    }
+
+    /// Judges what a call really wrote, and records the decision. Returns the permit, or how the call ended without one.
+    async fn judge(
+        &self,
+        tool: &Tool,
+        mount: &Mount,
+        changes: &ChangeSet,
+        approved: &BTreeSet<Effect>,
+    ) -> Result<Result<CommitPermit, Ended>, ToolsError> {
         let change_set = ChangeSetId::from_random((self.tools.random)());
         let request = CommitRequest {
             change_set,
@@ -304,20 +338,13 @@ impl Calling<'_> {
         };
         let judged = self.tools.judge.judge_commit(request);
         let detail = match judged.verdict() {
-            Verdict::Ask => self.tools.workspace.diff_staged(&mount.stage, &changes)?,
+            Verdict::Ask => self.tools.workspace.diff_staged(&mount.stage, changes)?,
             _ => String::new(),
         };
-        let permit = match self.settle(judged, &detail).await? {
-            Some(Decision::Allow(permit)) => permit,
-            Some(Decision::Deny(denial)) => return Ok(Err(Ended::denied(&denial))),
-            Some(Decision::Ask(_)) | None => return Ok(Err(cancelled())),
-        };
-        let call = self.proposal.call.clone();
-        let landed = self.tools.commit(self.session, permit, call, mount, changes).await?;
-        Ok(match landed.outcome {
-            CommitOutcome::Committed => Ok(landed.observed),
-            CommitOutcome::Conflicted { conflicts } => Err(conflicted(&conflicts)),
-            CommitOutcome::RolledBack { reason } => Err(failed(&reason)),
+        Ok(match self.settle(judged, &detail).await? {
+            Some(Decision::Allow(permit)) => Ok(permit),
+            Some(Decision::Deny(denial)) => Err(Ended::denied(&denial)),
+            Some(Decision::Ask(_)) | None => Err(cancelled()),
         })
     }
 

@@ -287,7 +287,7 @@ mod tests {
         assert_eq!(home.told(), map(&[]));
         home.put("a", &manifest("a", "none"), "one");
         let path = home.put("b", &manifest("b", "read"), "one");
-        assert_eq!(home.told(), map(&[("a", ""), ("b", "+ read files")]));
+        assert_eq!(home.told(), map(&[("a", ""), ("b", "+ be judged as level none, + read files")]));
         fs::remove_dir_all(path).unwrap();
         assert_eq!(home.told(), map(&[("a", "")]));
     }
@@ -312,7 +312,7 @@ mod tests {
         let home = Home::new();
         home.put("a", &manifest("a", "read"), "one");
         home.extensions.approve(&home.source("a")).unwrap();
-        assert_eq!(home.told(), map(&[("a", "  read files")]));
+        assert_eq!(home.told(), map(&[("a", "  be judged as level none,   read files")]));
         home.put("a", &manifest("a", "read"), "other bytes");
         assert_eq!(home.told(), map(&[("a", "  read files (changed)")]));
         home.put("a", &manifest("a", "read_write").replace("none", "write"), "other bytes");
@@ -379,7 +379,7 @@ mod tests {
         for content in ["one", "two"] {
             let path = home.extensions.install(&source(content)).unwrap();
             assert_eq!(fs::read_to_string(path.join("a.wasm")).unwrap(), content);
-            assert_eq!(home.told(), map(&[("a", "+ read files")]));
+            assert_eq!(home.told(), map(&[("a", "+ be judged as level none, + read files")]));
         }
         home.extensions.approve(&source("two")).unwrap();
         home.extensions.remove("a").unwrap();

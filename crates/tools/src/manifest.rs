@@ -133,7 +133,9 @@ impl Manifest {
     /// Returns what this tool asks for, one line each: what a person approves of an extension. A level is a request too:
     /// rules decide by it.
     pub fn asks(&self) -> BTreeSet<String> {
-        let level = (self.level != Level::None).then(|| format!("be judged as level {}", self.level));
+        // A lower level is judged more mildly, so that also going down is something to ask for.
+        let harmless = self.capabilities.files.access().is_none() && self.capabilities.network.is_empty();
+        let level = (self.level != Level::None || !harmless).then(|| format!("be judged as level {}", self.level));
         let files: &[&str] = match self.capabilities.files {
             FileAccess::None | FileAccess::Empty => &[],
             FileAccess::Read => &["read files"],
@@ -210,7 +212,11 @@ mod tests {
         let manifest = "name = \"x\"\nversion = \"1\"\nlevel = \"none\"\n[capabilities]\nfiles = \"none\"\n";
         assert!(Manifest::parse(manifest).unwrap().asks().is_empty());
         let reading = manifest.replace("files = \"none\"", "files = \"read\"");
-        assert_eq!(Manifest::parse(&reading).unwrap().asks(), BTreeSet::from(["read files".into()]));
+        let mild = BTreeSet::from(["be judged as level none".into(), "read files".into()]);
+        assert_eq!(Manifest::parse(&reading).unwrap().asks(), mild);
+        // Who approved that each call asks did not approve that none does.
+        let harsh = Manifest::parse(&reading.replace("\"none\"\n[", "\"dangerous\"\n[")).unwrap().asks();
+        assert_eq!(mild.difference(&harsh).collect::<Vec<_>>(), ["be judged as level none"]);
     }
 
     #[test]

@@ -133,13 +133,16 @@ impl Tools {
     }
 
     /// Applies what a call left in its session's own folder, on a thread that may block.
-    pub(crate) async fn apply_tmp(&self, session: &ToolSession, mount: Mount) -> Result<Vec<Conflict>, ToolsError> {
+    pub(crate) async fn apply_tmp(
+        &self,
+        session: &ToolSession,
+        permit: CommitPermit,
+        mount: Mount,
+        changes: ChangeSet,
+    ) -> Result<Vec<Conflict>, ToolsError> {
         let (workspace, tmp) = (self.workspace.clone(), session.tmp().clone());
-        let apply = move || -> Result<_, ToolsError> {
-            let changes = mount.stage.changes()?;
-            if changes.is_empty() { Ok(Vec::new()) } else { Ok(workspace.apply_tmp(&tmp, &mount.stage, &changes)?) }
-        };
-        tokio::task::spawn_blocking(apply).await.map_err(|_| ToolsError::Interrupted)?
+        let apply = move || workspace.apply_tmp(permit, &tmp, &mount.stage, &changes);
+        Ok(tokio::task::spawn_blocking(apply).await.map_err(|_| ToolsError::Interrupted)??)
     }
 
     /// Commits on a thread that may block: files are written and flushed.

@@ -1,12 +1,13 @@
 //! A session's own folder, which its tools see as `/tmp`.
 //!
-//! It belongs to the runtime, not to the person: what a call left in it is applied at once, is in no change set, has no
+//! It belongs to the runtime, not to the person: what a call left in it is decided about like every write, but has no
 //! contents in the journal and cannot be taken back. What bounds it is room: what all calls together may leave there.
 
 use std::fs;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use policy::CommitPermit;
 use protocol::{ChangeSet, Conflict, Node, SessionId};
 use stage::{Base, Quota, Stage, StageError, Writer, steps};
 
@@ -57,13 +58,16 @@ impl SessionTmp {
 }
 
 impl Workspace {
-    /// Makes `changes`, what a call staged over `tmp`, true. Nothing is changed when there are conflicts. Blocks.
+    /// Makes `changes`, what a call staged over `tmp` and `permit` was given for, true. Nothing is changed when there are
+    /// conflicts. Blocks.
     pub fn apply_tmp(
         &self,
+        permit: CommitPermit,
         tmp: &SessionTmp,
         stage: &Stage,
         changes: &ChangeSet,
     ) -> Result<Vec<Conflict>, CommitError> {
+        permit.redeem(changes)?;
         // The folder of temporary files belongs to whoever holds the lock.
         let _lock = self.lock_commits()?;
         let conflicts = stage.conflicts(changes)?;

@@ -1,8 +1,9 @@
 //! What persists between calls, and what does not.
 
 use std::fs;
+use std::sync::{Arc, Mutex};
 
-use protocol::CallOutcome;
+use protocol::{CallOutcome, EventBody, Verdict};
 use serde_json::json;
 
 use crate::{call, runtime, shell};
@@ -44,6 +45,27 @@ async fn what_is_below_tmp_is_in_no_change_set() {
     shell(&runtime, &session, "echo work > w; echo tmp > /tmp/b").await;
     let view = runtime.workspace.view(session.id()).unwrap();
     assert_eq!(view.change_sets.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_below_tmp_is_decided_like_any_write() {
+    let runtime = runtime();
+    let session = runtime.session();
+    let decided = Arc::new(Mutex::new(Vec::new()));
+    let seen = decided.clone();
+    runtime.workspace.journal().observe(Box::new(move |event| {
+        if let EventBody::CommitDecided { decision, .. } = &event.body {
+            seen.lock().unwrap().push((decision.verdict, decision.rule.clone(), decision.effects.clone()));
+        }
+    }));
+    shell(&runtime, &session, "echo x > /tmp/a").await;
+    let effects = vec!["write /tmp/.shell-state.json".to_owned(), "write /tmp/a".to_owned()];
+    assert_eq!(*decided.lock().unwrap(), [(Verdict::Allow, "default.staged-execute".to_owned(), effects)]);
+
+    // Protected paths are so in every mount, and nobody is there to ask.
+    let said = shell(&runtime, &session, "mkdir -p /tmp/.git/hooks; echo evil > /tmp/.git/hooks/pre-commit").await;
+    assert!(said.contains("what the call wrote below /tmp was not kept"), "{said}");
+    assert_eq!(shell(&runtime, &session, "ls -A /tmp").await, ".shell-state.json\na\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]

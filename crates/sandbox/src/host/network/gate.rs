@@ -128,7 +128,7 @@ impl Gate {
 
     /// Judges a request, resolves its name, judges every address, and records the decision.
     pub(super) async fn admit(&self, asked: &Asked<'_>) -> Result<Admitted, Error> {
-        let request = self.number();
+        let request = self.number()?;
         let refuse = |ruling| Err(self.refuse(request, asked.method, &asked.target.to_string(), ruling));
         let ruling = self.judge(request, asked);
         if ruling.verdict != Verdict::Allow {
@@ -152,7 +152,10 @@ impl Gate {
     pub(super) fn refuse_unparsed(&self, method: &str, written: &str, reason: String) -> Error {
         let ruling = Ruling { verdict: Verdict::Deny, rule: "network.url".into(), reason };
         let written = &written[..written.floor_char_boundary(MAX_TEXT_BYTES)];
-        self.refuse(self.number(), method, written, ruling)
+        match self.number() {
+            Ok(request) => self.refuse(request, method, written, ruling),
+            Err(error) => error,
+        }
     }
 
     /// Takes one of the connections that the call may have. Waiting for one could last for ever: a guest that reads its
@@ -189,8 +192,13 @@ impl Gate {
         let _ = self.record(EventBody::RequestFinished { call, request, outcome, sent_bytes, received_bytes });
     }
 
-    fn number(&self) -> u32 {
-        self.requests.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+    /// Returns the number of the next request. Only the first one too many is judged and recorded: a guest that goes on
+    /// asking must not fill the journal.
+    fn number(&self) -> Result<u32, Error> {
+        let before = self.requests.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |made| {
+            (made <= self.max_requests).then(|| made.saturating_add(1))
+        });
+        before.map(|made| made.saturating_add(1)).map_err(|_| Error::HttpRequestDenied)
     }
 
     fn judge(&self, request: u32, asked: &Asked<'_>) -> Ruling {

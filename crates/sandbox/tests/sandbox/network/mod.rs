@@ -334,6 +334,20 @@ async fn requests_and_connections_have_a_limit() {
     assert_eq!((server.connections(), net.decisions().last().unwrap().1.as_str()), (3, "limits.requests"));
 }
 
+#[tokio::test]
+async fn a_guest_that_goes_on_asking_does_not_fill_the_journal() {
+    let mut net = Net::new(&[], &[]);
+    net.limits = Limits { requests: 3, ..net.limits };
+    let refused = json!({ "scheme": "http", "authority": "nowhere.test", "path": "/" });
+    let unparsed = json!({ "method": "TRACE", "scheme": "http", "authority": "nowhere.test", "path": "/" });
+    for request in [refused, unparsed] {
+        net.events.lock().unwrap().clear();
+        let outcome = net.run("web", json!({ "requests": vec![request; 50] })).await;
+        assert_eq!(results(&outcome), vec!["ErrorCode::HttpRequestDenied"; 50]);
+        assert_eq!(net.events.lock().unwrap().len(), 4);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_so_many_connections_are_open_at_once() {
     // Slow enough that all requests begin before the first one ends.
