@@ -37,18 +37,15 @@ const KEY_FILE: &str = "key";
 pub(crate) enum Kind {
     /// Machine code.
     Code,
-    /// What is known of a tool without running it.
-    Facts,
-    /// What a command imports.
-    Imports,
+    /// What a tool answered when it was asked what it offers.
+    Definitions,
 }
 
 impl Kind {
     fn extension(self) -> &'static str {
         match self {
             Self::Code => "code",
-            Self::Facts => "facts",
-            Self::Imports => "imports",
+            Self::Definitions => "definitions",
         }
     }
 }
@@ -200,7 +197,7 @@ mod tests {
         artifacts.write(&key("a"), Kind::Code, b"code").unwrap();
         let again = Artifacts::open(&artifacts.folder).unwrap();
         assert_eq!(again.read(&key("a"), Kind::Code), Some(Bytes::from_static(b"code")));
-        assert_eq!(again.read(&key("a"), Kind::Facts), None);
+        assert_eq!(again.read(&key("a"), Kind::Definitions), None);
         assert_eq!(fs::metadata(&artifacts.folder).unwrap().mode() & 0o777, 0o700);
         assert_eq!(fs::metadata(artifacts.folder.join(KEY_FILE)).unwrap().mode() & 0o777, 0o600);
     }
@@ -231,9 +228,9 @@ mod tests {
         artifacts.write(&key("a"), Kind::Code, b"code").unwrap();
         let bytes = fs::read(artifacts.path(&key("a"), Kind::Code)).unwrap();
         fs::write(artifacts.path(&key("b"), Kind::Code), &bytes).unwrap();
-        fs::write(artifacts.path(&key("a"), Kind::Facts), &bytes).unwrap();
+        fs::write(artifacts.path(&key("a"), Kind::Definitions), &bytes).unwrap();
         assert_eq!(artifacts.read(&key("b"), Kind::Code), None);
-        assert_eq!(artifacts.read(&key("a"), Kind::Facts), None);
+        assert_eq!(artifacts.read(&key("a"), Kind::Definitions), None);
         let (_other_folder, other) = cache();
         fs::write(other.path(&key("a"), Kind::Code), &bytes).unwrap();
         assert_eq!(other.read(&key("a"), Kind::Code), None);
@@ -271,9 +268,9 @@ mod tests {
     fn the_folder_stays_small() {
         let (_folder, artifacts) = cache();
         for number in 0..MAX_FILES + 5 {
-            artifacts.write(&key(&number.to_string()), Kind::Facts, b"").unwrap();
+            artifacts.write(&key(&number.to_string()), Kind::Definitions, b"").unwrap();
         }
         assert_eq!(fs::read_dir(&artifacts.folder).unwrap().count(), MAX_FILES + 1);
-        assert!(artifacts.read(&key(&(MAX_FILES + 4).to_string()), Kind::Facts).is_some());
+        assert!(artifacts.read(&key(&(MAX_FILES + 4).to_string()), Kind::Definitions).is_some());
     }
 }

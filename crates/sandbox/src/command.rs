@@ -10,10 +10,9 @@ use policy::Permit;
 use tokio::sync::OnceCell;
 use wasmtime_wasi::p2::bindings::CommandPre;
 
-use crate::artifacts::{Key, Kind};
-use crate::host::{self, Channel, Host, Program};
+use crate::host::{Channel, Host, Program};
 use crate::run::{Running, Started, carry, unrun};
-use crate::tool::sized;
+use crate::tool::{declared, sized};
 use crate::{Call, Ending, LoadError, Outcome, Sandbox, Shared};
 
 /// A command that can run. Clones share it.
@@ -22,8 +21,6 @@ pub struct LoadedCommand(Arc<Command>);
 
 struct Command {
     sandbox: Arc<Shared>,
-    key: Key,
-    /// Kept so that the code can be made again when the cached artifact is gone.
     wasm: Cow<'static, [u8]>,
     imports: Vec<String>,
     code: OnceCell<CommandPre<Host>>,
@@ -41,15 +38,12 @@ pub struct Invocation<'a> {
 impl Sandbox {
     /// Returns the command of the component `wasm`, which exports `wasi:cli/run`.
     ///
-    /// Blocks as [`Sandbox::load`] does.
+    /// Its code is compiled or loaded by its first call.
     pub fn load_command(&self, wasm: impl Into<Cow<'static, [u8]>>) -> Result<LoadedCommand, LoadError> {
         let wasm = sized(wasm.into())?;
-        let key = Key::new(&self.0.engine, &wasm);
-        let (imports, code) = match self.0.known_imports(&key) {
-            Some(imports) => (imports, OnceCell::new()),
-            None => self.0.command(&key, &wasm).map(|(code, imports)| (imports, OnceCell::from(code)))?,
-        };
-        Ok(LoadedCommand(Arc::new(Command { sandbox: self.0.clone(), key, wasm, imports, code })))
+        let imports = declared(&wasm)?.imports;
+        let command = Command { sandbox: self.0.clone(), wasm, imports, code: OnceCell::new() };
+        Ok(LoadedCommand(Arc::new(command)))
     }
 
     /// Consumes `permit` and runs `command`; waits first while as many calls run as may.
@@ -79,6 +73,11 @@ impl LoadedCommand {
         &self.0.imports
     }
 
+    /// Loads the code now, so that the first call need not.
+    pub async fn prepare(&self) -> Result<(), LoadError> {
+        self.code().await.map(|_| ())
+    }
+
     async fn code(&self) -> Result<&CommandPre<Host>, LoadError> {
         self.0.code.get_or_try_init(|| self.load_code()).await
     }
@@ -86,24 +85,14 @@ impl LoadedCommand {
     /// Loads the code on a thread that may block.
     async fn load_code(&self) -> Result<CommandPre<Host>, LoadError> {
         let command = self.0.clone();
-        let load = move || command.sandbox.command(&command.key, &command.wasm).map(|(code, _)| code);
+        let load = move || command.sandbox.command(&command.wasm);
         tokio::task::spawn_blocking(load).await.unwrap_or(Err(LoadError::Interrupted))
     }
 }
 
 impl Shared {
-    fn command(&self, key: &Key, wasm: &[u8]) -> Result<(CommandPre<Host>, Vec<String>), LoadError> {
-        let (linked, imports) = self.linked(key, wasm)?;
-        let code = CommandPre::new(linked).map_err(LoadError::World)?;
-        let bytes = serde_json::to_vec(&imports).expect("names are plain data");
-        // Without the cache the code is loaded again next time.
-        let _ = self.artifacts.write(key, Kind::Imports, &bytes);
-        Ok((code, imports))
-    }
-
-    fn known_imports(&self, key: &Key) -> Option<Vec<String>> {
-        let imports: Vec<String> = serde_json::from_slice(&self.artifacts.read(key, Kind::Imports)?).ok()?;
-        host::refused(&imports).is_empty().then_some(imports)
+    fn command(&self, wasm: &[u8]) -> Result<CommandPre<Host>, LoadError> {
+        CommandPre::new(self.linked(wasm)?).map_err(LoadError::World)
     }
 }
 

@@ -19,6 +19,7 @@ mod aside;
 mod bindings;
 mod command;
 mod compile;
+mod declared;
 mod engine;
 mod halt;
 mod host;

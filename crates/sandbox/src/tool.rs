@@ -1,17 +1,17 @@
-//! Loading a tool: its code from the cache or the compiler, its imports, its definitions.
+//! Loading a tool: its imports, its definitions, and its code from the cache or the compiler.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use policy::Limits;
 use protocol::ToolDefinition;
-use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 use wasmtime::component::{Component, InstancePre};
 
 use crate::artifacts::{Key, Kind};
 use crate::bindings::tool::{ToolGuestPre, exports::boxagnts::tool::tool::Definition};
 use crate::compile::Excess;
+use crate::declared::Declared;
 use crate::host::{self, Host};
 use crate::{Ending, Sandbox, Shared, run};
 
@@ -76,36 +76,30 @@ pub struct LoadedTool(Arc<Tool>);
 
 struct Tool {
     sandbox: Arc<Shared>,
-    key: Key,
-    /// Kept so that the code can be made again when the cached artifact is gone.
     wasm: Cow<'static, [u8]>,
     imports: Vec<String>,
     definitions: OnceCell<Vec<ToolDefinition>>,
     code: OnceCell<ToolGuestPre<Host>>,
 }
 
-/// What is cached about a tool, so that a process which does not run it need not load its code.
-#[derive(Serialize, Deserialize)]
-struct Facts {
-    imports: Vec<String>,
-    definitions: Vec<ToolDefinition>,
-}
-
 impl Sandbox {
     /// Returns the tool of the component `wasm`.
     ///
-    /// Blocks: a component seen for the first time is compiled, which takes seconds. Of a known one only the facts are
-    /// read; its code is loaded by its first call.
+    /// Of a component that declares its tools only the declaration is read: its code is compiled, which takes seconds,
+    /// or loaded from the cache by its first call. Any other is asked once ever what it offers; until it has been, this
+    /// compiles it, and blocks.
     pub fn load(&self, wasm: impl Into<Cow<'static, [u8]>>) -> Result<LoadedTool, LoadError> {
         let wasm = sized(wasm.into())?;
-        let key = Key::new(&self.0.engine, &wasm);
-        let (imports, definitions, code) = if let Some(facts) = self.0.facts(&key) {
-            (facts.imports, OnceCell::from(facts.definitions), OnceCell::new())
+        let declared = declared(&wasm)?;
+        let (mut definitions, mut code) = (OnceCell::new(), OnceCell::new());
+        if !declared.definitions.is_empty() {
+            definitions = OnceCell::from(checked(declared.definitions)?);
+        } else if let Some(answered) = self.0.answered(&wasm) {
+            definitions = OnceCell::from(answered);
         } else {
-            let (code, imports) = self.0.code(&key, &wasm)?;
-            (imports, OnceCell::new(), OnceCell::from(code))
-        };
-        let tool = Tool { sandbox: self.0.clone(), key, wasm, imports, definitions, code };
+            code = OnceCell::from(self.0.code(&wasm)?);
+        }
+        let tool = Tool { sandbox: self.0.clone(), wasm, imports: declared.imports, definitions, code };
         Ok(LoadedTool(Arc::new(tool)))
     }
 }
@@ -115,14 +109,21 @@ pub(crate) fn sized(wasm: Cow<'static, [u8]>) -> Result<Cow<'static, [u8]>, Load
     if wasm.len() > MAX_WASM_BYTES { Err(LoadError::TooLarge { found: wasm.len() }) } else { Ok(wasm) }
 }
 
+/// Returns what `wasm` says of itself, unless it imports what no tool may.
+pub(crate) fn declared(wasm: &[u8]) -> Result<Declared, LoadError> {
+    let declared = Declared::read(wasm)?;
+    let refused = host::refused(&declared.imports);
+    if refused.is_empty() { Ok(declared) } else { Err(LoadError::Imports(refused)) }
+}
+
 impl LoadedTool {
     /// Returns the interfaces that the component imports, with their versions: `wasi:io/streams@0.2.6`.
     pub fn imports(&self) -> &[String] {
         &self.0.imports
     }
 
-    /// Returns the tools that the component offers. The first time ever, the component is run to say so: without mounts,
-    /// under small limits.
+    /// Returns the tools that the component offers. One that does not declare them is run to say so, once ever: without
+    /// mounts, under small limits.
     pub async fn definitions(&self) -> Result<&[ToolDefinition], LoadError> {
         self.0.definitions.get_or_try_init(|| self.ask()).await.map(Vec::as_slice)
     }
@@ -139,7 +140,7 @@ impl LoadedTool {
     /// Loads the code on a thread that may block.
     async fn load_code(&self) -> Result<ToolGuestPre<Host>, LoadError> {
         let tool = self.0.clone();
-        let load = move || tool.sandbox.code(&tool.key, &tool.wasm).map(|(code, _)| code);
+        let load = move || tool.sandbox.code(&tool.wasm);
         tokio::task::spawn_blocking(load).await.unwrap_or(Err(LoadError::Interrupted))
     }
 
@@ -147,41 +148,32 @@ impl LoadedTool {
         let code = self.code().await?;
         let definitions = run::definitions(&self.0.sandbox, code, definition_limits()).await;
         let definitions = checked(definitions.map_err(LoadError::Definitions)?)?;
-        self.0
-            .sandbox
-            .remember(&self.0.key, &Facts { imports: self.0.imports.clone(), definitions: definitions.clone() });
+        self.0.sandbox.remember(&self.0.wasm, &definitions);
         Ok(definitions)
     }
 }
 
 impl Shared {
-    fn facts(&self, key: &Key) -> Option<Facts> {
-        let facts: Facts = serde_json::from_slice(&self.artifacts.read(key, Kind::Facts)?).ok()?;
-        host::refused(&facts.imports).is_empty().then_some(facts)
+    /// Returns what the component `wasm` answered when it was asked.
+    fn answered(&self, wasm: &[u8]) -> Option<Vec<ToolDefinition>> {
+        let bytes = self.artifacts.read(&Key::new(&self.engine, wasm), Kind::Definitions)?;
+        serde_json::from_slice(&bytes).ok()
     }
 
-    fn remember(&self, key: &Key, facts: &Facts) {
-        let bytes = serde_json::to_vec(facts).expect("facts are plain data");
+    fn remember(&self, wasm: &[u8], definitions: &[ToolDefinition]) {
+        let bytes = serde_json::to_vec(definitions).expect("definitions are plain data");
         // Without the cache the component is asked again next time.
-        let _ = self.artifacts.write(key, Kind::Facts, &bytes);
+        let _ = self.artifacts.write(&Key::new(&self.engine, wasm), Kind::Definitions, &bytes);
     }
 
-    /// Returns the code of the tool `wasm`, checked and linked, and its imports.
-    fn code(&self, key: &Key, wasm: &[u8]) -> Result<(ToolGuestPre<Host>, Vec<String>), LoadError> {
-        let (linked, imports) = self.linked(key, wasm)?;
-        Ok((ToolGuestPre::new(linked).map_err(LoadError::World)?, imports))
+    fn code(&self, wasm: &[u8]) -> Result<ToolGuestPre<Host>, LoadError> {
+        ToolGuestPre::new(self.linked(wasm)?).map_err(LoadError::World)
     }
 
-    /// Returns the code of `wasm` with its imports checked and answered, and their names.
-    pub(crate) fn linked(&self, key: &Key, wasm: &[u8]) -> Result<(InstancePre<Host>, Vec<String>), LoadError> {
-        let component = self.component(key, wasm)?;
-        let imports =
-            component.component_type().imports(&self.engine).map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
-        let refused = host::refused(&imports);
-        if !refused.is_empty() {
-            return Err(LoadError::Imports(refused));
-        }
-        Ok((self.linker.instantiate_pre(&component).map_err(LoadError::World)?, imports))
+    /// Returns the code of `wasm` with its imports answered.
+    pub(crate) fn linked(&self, wasm: &[u8]) -> Result<InstancePre<Host>, LoadError> {
+        let component = self.component(&Key::new(&self.engine, wasm), wasm)?;
+        self.linker.instantiate_pre(&component).map_err(LoadError::World)
     }
 
     fn component(&self, key: &Key, wasm: &[u8]) -> Result<Component, LoadError> {

@@ -33,6 +33,15 @@ enum Body {
 }
 
 impl Tool {
+    /// Compiles or loads the code now: whether it can be used at all.
+    pub(crate) async fn prepare(&self) -> Result<(), RegistryError> {
+        let prepared = match &self.body {
+            Body::Typed(component) => component.prepare().await,
+            Body::Command(component, _) => component.prepare().await,
+        };
+        prepared.map_err(|source| RegistryError::Load { tool: self.manifest.name.clone(), source })
+    }
+
     /// Runs `call`, whose arguments fit the schema.
     pub(crate) async fn run(&self, sandbox: &Sandbox, permit: Permit, call: Call<'_>) -> Outcome {
         match &self.body {
@@ -83,7 +92,7 @@ impl Entry {
         self.tool.get_or_init(load).await.clone()
     }
 
-    /// Loads the tool: compiles what was never seen, checks its imports, asks it what it is.
+    /// Loads the tool: checks its imports, and learns what it is. What declares that is not compiled for it.
     pub(crate) async fn load(&self, sandbox: &Sandbox) -> Result<Tool, RegistryError> {
         let manifest = self.manifest.clone();
         let tool = || manifest.name.clone();
@@ -117,7 +126,7 @@ impl Entry {
         }
     }
 
-    /// Reads the component on a thread that may block: one that is seen for the first time is compiled.
+    /// Reads the component on a thread that may block: one that has to be asked is compiled.
     async fn read<T: Send + 'static>(
         &self,
         sandbox: &Sandbox,

@@ -176,11 +176,18 @@ impl Registry {
         match found {
             Found::Broken(error) => ExtensionState::Broken(error.to_string()),
             Found::Whole(whole) if whole.difference.is_more() => ExtensionState::Waiting(whole.difference.clone()),
-            Found::Whole(whole) => match whole.entry.tool(&self.sandbox).await {
+            Found::Whole(whole) => match self.ready(&whole.entry).await {
                 Ok(tool) => ExtensionState::Ready { tool, is_changed: whole.is_changed },
-                Err(error) => ExtensionState::Broken(error.to_string()),
+                Err(reason) => ExtensionState::Broken(reason),
             },
         }
+    }
+
+    /// Returns the tool of `entry` when it can be run, or why it cannot.
+    async fn ready(&self, entry: &Entry) -> Result<Arc<Tool>, String> {
+        let tool = entry.tool(&self.sandbox).await.map_err(|error| error.to_string())?;
+        tool.prepare().await.map_err(|error| error.to_string())?;
+        Ok(tool)
     }
 
     fn watched(&self) -> Result<&Arc<Extensions>, RegistryError> {
@@ -192,6 +199,7 @@ impl Registry {
         let extensions = self.watched()?;
         let source = Source::read(path)?;
         let tool = extensions.entry(&source)?.load(&self.sandbox).await?;
+        tool.prepare().await?;
         let difference = extensions.difference(&source)?;
         let replaces = match extensions.look().remove(&source.manifest.name) {
             Some(Found::Whole(whole)) if whole.source != source => Some(whole.source.manifest.version.clone()),

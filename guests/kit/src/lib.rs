@@ -4,8 +4,11 @@
 //! that the pure parts of a tool are tested natively. Deliberately absent: state between calls, and any output that
 //! does not pass through [`Output`].
 
+mod declare;
 mod paths;
 
+#[doc(hidden)]
+pub use declare::{declaration, declaration_bytes};
 pub use paths::{display, locate, refuse};
 
 #[doc(hidden)]
@@ -79,6 +82,17 @@ macro_rules! export {
 
         #[cfg(target_arch = "wasm32")]
         const _: () = {
+            const TOLD: [&str; 3] = [
+                <$tool as $crate::Tool>::NAME,
+                <$tool as $crate::Tool>::DESCRIPTION,
+                <$tool as $crate::Tool>::SCHEMA,
+            ];
+
+            /// What the tool is, for a host that has not compiled it yet.
+            #[used]
+            #[unsafe(link_section = "boxagnts:tool/definitions")]
+            static DECLARATION: [u8; $crate::declaration_bytes(TOLD)] = $crate::declaration(TOLD);
+
             struct Component;
 
             impl $crate::bindings::Guest for Component {

@@ -45,9 +45,9 @@ fn written(path: &Path) -> (Vec<u8>, SystemTime) {
 #[test]
 fn a_warm_cache_is_used_and_left_alone() {
     let (_folder, cache) = warm();
-    let before = ["code", "facts"].map(|extension| written(&file(&cache, extension)));
+    let before = ["code", "definitions"].map(|extension| written(&file(&cache, extension)));
     runs(&cache);
-    assert_eq!(["code", "facts"].map(|extension| written(&file(&cache, extension))), before);
+    assert_eq!(["code", "definitions"].map(|extension| written(&file(&cache, extension))), before);
 }
 
 #[test]

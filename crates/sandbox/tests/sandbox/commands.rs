@@ -9,7 +9,7 @@ use sandbox::{Call, Ending, Invocation, LoadError, LoadedCommand, Mount, Outcome
 use serde_json::json;
 
 use crate::handmade;
-use crate::setting::{Given, Workspace, fresh, open, shared, wasm};
+use crate::setting::{Given, Workspace, files, fresh, shared, wasm};
 
 /// Returns the C program that `cargo xtask foreign` built.
 fn count() -> LoadedCommand {
@@ -105,29 +105,21 @@ async fn a_permit_for_other_arguments_runs_nothing() {
     assert!(matches!(&outcome.ending, Ending::HostFailed(text) if text.contains("permit")), "{:?}", outcome.ending);
 }
 
-#[test]
-fn a_tool_is_no_command_and_a_command_no_tool() {
-    assert!(matches!(shared().load_command(wasm("spin")), Err(LoadError::World(_))));
+#[tokio::test]
+async fn a_tool_is_no_command_and_a_command_no_tool() {
+    let tool = shared().load_command(wasm("spin")).unwrap();
+    assert!(matches!(tool.prepare().await, Err(LoadError::World(_))));
     assert!(matches!(shared().load(handmade::command("(i32.const 0)", "")), Err(LoadError::World(_))));
     assert!(matches!(shared().load_command(wasm("sockets")), Err(LoadError::Imports(_))));
     let large = vec![0; sandbox::MAX_WASM_BYTES + 1];
     assert!(matches!(shared().load_command(large), Err(LoadError::TooLarge { .. })));
 }
 
-#[tokio::test]
-async fn a_known_command_is_not_compiled_again_to_say_what_it_imports() {
+#[test]
+fn a_command_is_not_compiled_to_say_what_it_imports() {
     let (folder, sandbox) = fresh(1);
     let bytes = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/foreign/count/count.wasm")).unwrap();
-    let imports = sandbox.load_command(bytes.clone()).unwrap().imports().to_vec();
+    let imports = sandbox.load_command(bytes).unwrap().imports().to_vec();
     assert!(imports.iter().any(|name| name.starts_with("wasi:filesystem/types@0.2.")), "{imports:?}");
-    let cache = folder.path().join("cache");
-    for entry in std::fs::read_dir(&cache).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "code") {
-            std::fs::remove_file(path).unwrap();
-        }
-    }
-    assert_eq!(open(&cache, 1).load_command(bytes).unwrap().imports(), imports);
-    let is_code = |path: PathBuf| path.extension().is_some_and(|extension| extension == "code");
-    assert!(!std::fs::read_dir(&cache).unwrap().any(|entry| is_code(entry.unwrap().path())));
+    assert_eq!(files(&folder.path().join("cache"), "code"), 0);
 }

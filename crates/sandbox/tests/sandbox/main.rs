@@ -6,6 +6,7 @@ mod artifacts;
 mod cancel;
 mod commands;
 mod conformance;
+mod declared;
 mod files;
 mod handmade;
 mod hostcalls;

@@ -229,3 +229,9 @@ fn walk(root: &Path, folder: &Path, tree: &mut BTreeMap<String, String>) {
         }
     }
 }
+
+/// Returns how many files with `extension` lie in the cache.
+pub(crate) fn files(cache: &Path, extension: &str) -> usize {
+    let is = |path: PathBuf| path.extension().is_some_and(|found| found == extension);
+    std::fs::read_dir(cache).unwrap().filter(|entry| is(entry.as_ref().unwrap().path())).count()
+}
