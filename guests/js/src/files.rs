@@ -10,6 +10,7 @@ use kit::locate;
 
 use crate::bytes;
 use crate::library::Native;
+use crate::modules::HOME;
 
 /// What the program's libraries use of this module.
 pub const NATIVES: &[Native] = &[
@@ -35,20 +36,32 @@ struct Operation {
 
 impl Operation {
     fn on(name: &'static str, args: &[JsValue], context: &mut Context) -> JsResult<Self> {
-        Ok(Self { name, path: path(args.get_or_undefined(0), context)?, target: None })
+        Self { name, path: path(args.get_or_undefined(0), context)?, target: None }.checked(context)
     }
 
     fn between(name: &'static str, args: &[JsValue], context: &mut Context) -> JsResult<Self> {
         let target = Some(path(args.get_or_undefined(1), context)?);
-        Ok(Self { target, ..Self::on(name, args, context)? })
+        Self { name, path: path(args.get_or_undefined(0), context)?, target }.checked(context)
+    }
+
+    /// Refuses paths that the libc would take for others: an empty one for the current directory, and an absolute one
+    /// outside every mount for one in the workspace.
+    fn checked(self, context: &mut Context) -> JsResult<Self> {
+        let paths = [Some(&self.path), self.target.as_ref()];
+        let any = |is_wrong: fn(&str) -> bool| paths.iter().flatten().any(|path| is_wrong(path));
+        match (any(str::is_empty), any(is_outside)) {
+            (true, _) => Err(self.failed(&ErrorKind::NotFound.into(), context)),
+            (_, true) => Err(self.failed(&ErrorKind::PermissionDenied.into(), context)),
+            _ => Ok(self),
+        }
     }
 
     fn from(&self) -> String {
-        located(&self.path)
+        locate(&self.path)
     }
 
     fn to(&self) -> String {
-        self.target.as_deref().map(located).unwrap_or_default()
+        self.target.as_deref().map(locate).unwrap_or_default()
     }
 
     /// Returns the error of Node for `error`.
@@ -87,9 +100,15 @@ fn path(value: &JsValue, context: &mut Context) -> JsResult<String> {
     Ok(value.to_string(context)?.to_std_string_lossy())
 }
 
-/// Returns `path` as it is opened. An empty one names nothing, not the workspace.
-fn located(path: &str) -> String {
-    if path.is_empty() { String::new() } else { locate(path) }
+/// Tells whether an absolute path lies in no mount. The workspace is one; of another it shows in that what lies above it
+/// is refused, where it is the workspace for a directory there.
+pub fn is_outside(path: &str) -> bool {
+    if !path.starts_with('/') || !cfg!(target_arch = "wasm32") {
+        return false;
+    }
+    let Some(mount) = path.split('/').find(|part| !part.is_empty()) else { return true };
+    let is_refused = |error: io::Error| problem(&error).meaning == OUTSIDE || problem(&error).code == "EPERM";
+    format!("/{mount}") != HOME && !fs::metadata(format!("/{mount}/..")).is_err_and(is_refused)
 }
 
 /// An error as Node calls it.
@@ -100,9 +119,10 @@ struct Problem {
 }
 
 /// Errors of WASI 0.1 that std knows no kind of, by their number.
-const NUMBERED: [(i32, &str, &str); 4] = [
+const NUMBERED: [(i32, &str, &str); 5] = [
     (32, "ELOOP", "too many symbolic links encountered"),
     (33, "EMFILE", "too many open files"),
+    (55, "ENOTEMPTY", "directory not empty"),
     (63, "EPERM", "operation not permitted"),
     (76, "EACCES", OUTSIDE),
 ];
@@ -286,11 +306,6 @@ mod tests {
         ] {
             assert_eq!(problem(&kind.into()).code, code);
         }
-    }
-
-    #[test]
-    fn an_empty_path_names_nothing() {
-        assert_eq!([located(""), located("."), located("a")], ["", "/work", "/work/a"]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use boa_engine::property::PropertyKey;
 use boa_engine::{Context, JsNativeError, JsObject, JsResult, JsString, Module, Source, js_string};
 use kit::display;
 
+use crate::files::is_outside;
 use crate::globals;
 use crate::library::{Library, Native};
 
@@ -177,6 +178,9 @@ fn is_json(request: &ModuleRequest) -> JsResult<bool> {
 }
 
 fn find(path: &str) -> Option<String> {
+    if is_outside(path) {
+        return None;
+    }
     ENDINGS.iter().map(|ending| format!("{path}{ending}")).find(|path| Path::new(path).is_file())
 }
 

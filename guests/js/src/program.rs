@@ -39,8 +39,7 @@ impl Program {
     /// Runs the program to its end.
     pub fn run(&self, args: &serde_json::Value) -> Result<Output, Failure> {
         let mut engine = Engine::new(self, args).map_err(|error| Failure::Internal(error.to_string()))?;
-        let value = engine.evaluate(self);
-        let said = match value {
+        match engine.evaluate(self) {
             Ok(value) => {
                 let result = report::result(&value, &mut engine.context);
                 Ok(report::ran(&engine.host.console.borrow(), result))
@@ -49,10 +48,7 @@ impl Program {
                 let error = report::uncaught(error, &mut engine.context)?;
                 Err(report::ended(&engine.host.console.borrow(), &error))
             }
-        };
-        // The instance ends with this call: to free every object first would only take time.
-        std::mem::forget(engine);
-        said
+        }
     }
 
     fn path(&self) -> String {
