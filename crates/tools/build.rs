@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// The tools that ship with the runtime.
-const TOOLS: [&str; 6] = ["edit", "glob", "grep", "list", "read", "write"];
+const TOOLS: [&str; 7] = ["edit", "glob", "grep", "js", "list", "read", "write"];
 
 fn main() {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("../..");

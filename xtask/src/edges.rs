@@ -23,7 +23,11 @@ pub(crate) const ROOMS: &[Room] = &[
     Room { name: "providers", may_use: &["protocol"], tests_may_use: &[] },
     Room { name: "workspace", may_use: &["stage", "policy", "protocol"], tests_may_use: &[] },
     Room { name: "sandbox", may_use: &["stage", "policy", "protocol"], tests_may_use: &[] },
-    Room { name: "tools", may_use: &["sandbox", "workspace", "stage", "policy", "protocol"], tests_may_use: &[] },
+    Room {
+        name: "tools",
+        may_use: &["sandbox", "workspace", "stage", "policy", "protocol"],
+        tests_may_use: &["testkit"],
+    },
     // The loop cannot name the sandbox: tools is the one door. Its tests build that door.
     Room {
         name: "query",

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
-use policy::{Access, Grant, GrantSpec, Judge, Limits, Principal, ToolScope};
+use policy::{Access, Grant, GrantSpec, Judge, Limits, Principal, RuleSpec, ToolScope};
 use protocol::{EventBody, SessionId};
 use sandbox::{Sandbox, SandboxOptions};
 use tempfile::TempDir;
@@ -32,19 +32,33 @@ pub struct Runtime {
     folder: TempDir,
 }
 
+/// What a configuration would say.
+#[derive(Debug, Clone, Default)]
+pub struct Setup {
+    /// Rules before the default ones.
+    pub rules: Vec<RuleSpec>,
+    /// The limits of every call.
+    pub limits: Limits,
+}
+
 impl Runtime {
     /// Returns a runtime over an empty workspace, with its compiled tools in `cache`.
     pub fn new(cache: &Path) -> Self {
+        Self::with(cache, Setup::default())
+    }
+
+    /// Returns the same, configured.
+    pub fn with(cache: &Path, setup: Setup) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let workspace = open(folder.path());
-        let ceiling = Limits::default();
+        let ceiling = setup.limits;
         let options =
             SandboxOptions { artifact_cache: cache.join("artifacts"), max_concurrent: MAX_CONCURRENT_CALLS, ceiling };
         let sandbox = Sandbox::new(options).expect("a sandbox");
         let tools = Tools::new(ToolsOptions {
             registry: Registry::new(sandbox.clone(), builtin()).expect("the built-in tools register"),
             sandbox,
-            judge: Judge::new(Vec::new()).expect("the default rules"),
+            judge: Judge::new(setup.rules).expect("rules that compile"),
             workspace: workspace.clone(),
             limits: ceiling,
             approver: Arc::new(Unattended),
