@@ -3,6 +3,7 @@
 mod cold;
 mod commit;
 mod floor;
+mod js_call;
 mod read_call;
 mod setup;
 mod table;
@@ -13,6 +14,7 @@ use anyhow::Result;
 fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     show("one call through the whole tool path", &runtime.block_on(read_call::measure())?);
+    show("a program", &runtime.block_on(js_call::measure())?);
     show("a new process", &cold::measure()?);
     show("sessions", &runtime.block_on(turns::measure())?);
     show("commits", &commit::measure()?);

@@ -62,13 +62,14 @@ fn rows(bare: &Sample, inside: &Sample, whole: &Sample) -> Vec<Row> {
     ]
 }
 
-fn component(name: &str) -> Result<Vec<u8>> {
+/// Returns the component of the built-in tool called `name`.
+pub(crate) fn component(name: &str) -> Result<Vec<u8>> {
     let named = |package: &tools::Package| package.manifest.contains(&format!("name = \"{name}\""));
     let package = builtin().into_iter().find(named);
     Ok(package.with_context(|| format!("no built-in tool `{name}`"))?.component.into_owned())
 }
 
 /// Wasmtime's error is no standard one.
-fn bare_error(error: &wasmtime::Error) -> anyhow::Error {
+pub(crate) fn bare_error(error: &wasmtime::Error) -> anyhow::Error {
     anyhow::anyhow!("{error:#}")
 }
