@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use protocol::{Arguments, CallId, CallOutcome, ToolCall};
 use serde_json::json;
-use testkit::{Runtime, random};
+use testkit::Runtime;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
+use crate::call::{call, with_a_small_file};
 use crate::setup::memory;
 use crate::table::{Row, Sample, millis};
 
@@ -19,8 +18,7 @@ const CALLS: usize = 1_000;
 
 pub(crate) async fn measure() -> Result<Vec<Row>> {
     let cache = tempfile::tempdir()?;
-    let runtime = Arc::new(Runtime::new(cache.path()));
-    std::fs::write(runtime.root().join("small.txt"), "one line of a small file\n".repeat(160))?;
+    let runtime = Arc::new(with_a_small_file(cache.path())?);
     // The first crowd fills the pool's slots.
     crowd(&runtime).await?;
     let before = memory("VmRSS")?;
@@ -56,13 +54,7 @@ async fn calls(runtime: &Runtime, count: usize) -> Result<Vec<Duration>> {
     let session = runtime.session();
     let mut took = Vec::with_capacity(count);
     for _ in 0..count {
-        let arguments = Arguments::Json(json!({"path": "small.txt"}));
-        let call = CallId::from_random(random());
-        let proposal = ToolCall { wire_id: String::new(), call, tool: "read".into(), arguments };
-        let started = Instant::now();
-        let finished = runtime.tools.call(&session, &proposal, &CancellationToken::new()).await?;
-        took.push(started.elapsed());
-        ensure!(finished.outcome == CallOutcome::Succeeded, "a call ended with {:?}", finished.outcome);
+        took.push(call(runtime, &session, "read", &json!({"path": "small.txt"})).await?.0);
     }
     Ok(took)
 }

@@ -1,4 +1,4 @@
-//! The floor: the same component and the same read with wasmtime alone, tuned as SANDBOX-style hosts tune it. Nothing is
+//! The floor: the same component and the same call with wasmtime alone, tuned as SANDBOX-style hosts tune it. Nothing is
 //! validated, decided, recorded or staged; what the runtime costs is what comes on top.
 
 use std::path::Path;
@@ -41,17 +41,25 @@ impl Floor {
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         let component = Component::new(&engine, component)?;
+        // No measured call uses the network.
+        linker.define_unknown_imports_as_traps(&component)?;
         let code = ToolGuestPre::new(linker.instantiate_pre(&component)?)?;
         Ok(Self { engine, code })
     }
 
-    /// Returns how long one call takes, from an empty store to a dropped one.
-    pub(crate) async fn call(&self, root: &Path, tool: &str, arguments: &str) -> wasmtime::Result<Duration> {
+    /// Returns how long one call takes, from an empty store to a dropped one, over the workspace and a folder as `/tmp`.
+    pub(crate) async fn call(
+        &self,
+        [root, tmp]: [&Path; 2],
+        tool: &str,
+        arguments: &str,
+    ) -> wasmtime::Result<Duration> {
         let started = Instant::now();
         let wasi = WasiCtxBuilder::new()
             .allow_blocking_current_thread(true)
             .preopened_dir(root, ".", FsPerms::ReadOnly)?
             .preopened_dir(root, "/work", FsPerms::ReadOnly)?
+            .preopened_dir(tmp, "/tmp", FsPerms::ReadWrite)?
             .build();
         let mut store = Store::new(&self.engine, Host { wasi, table: ResourceTable::new() });
         store.set_fuel(20_000_000_000)?;

@@ -1,10 +1,12 @@
 //! Measures what the runtime costs, against the bare floor and against its targets, in one run: `cargo xtask bench`.
 
+mod call;
+mod calls;
 mod cold;
 mod commit;
 mod crowd;
+mod first;
 mod floor;
-mod read_call;
 mod setup;
 mod table;
 mod turns;
@@ -13,7 +15,8 @@ use anyhow::Result;
 
 fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    show("one call through the whole tool path", &runtime.block_on(read_call::measure())?);
+    show("one call through the whole tool path", &runtime.block_on(calls::measure())?);
+    show("the first call of an interpreter", &runtime.block_on(first::measure())?);
     show("a new process", &cold::measure()?);
     show("sessions", &runtime.block_on(turns::measure())?);
     show("a crowd", &runtime.block_on(crowd::measure())?);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// The tools that ship with the runtime.
-const TOOLS: [&str; 8] = ["edit", "fetch", "glob", "grep", "list", "read", "shell", "write"];
+const TOOLS: [&str; 9] = ["edit", "fetch", "glob", "grep", "js", "list", "read", "shell", "write"];
 
 fn main() {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("../..");

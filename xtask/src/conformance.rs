@@ -17,7 +17,7 @@ pub(crate) const COMMAND: crate::Command =
     crate::Command { name: "conformance", about: "prints what was tried against the sandbox and what holds", run };
 
 /// The test programs that write rows: package and test.
-const PROGRAMS: [(&str, &str); 1] = [("boxagnts-sandbox", "sandbox")];
+const PROGRAMS: [(&str, &str); 2] = [("boxagnts-sandbox", "sandbox"), ("boxagnts-tools", "shell")];
 
 /// Characters of a column that are shown.
 const SHOWN: usize = 60;

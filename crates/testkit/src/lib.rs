@@ -8,13 +8,17 @@
 #![warn(clippy::unwrap_used)]
 #![expect(clippy::disallowed_methods, reason = "it stands in for boot, which mints the root grant")]
 
+mod server;
+
+pub use server::Server;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
-use policy::{Access, Grant, GrantSpec, Judge, Limits, NetworkScope, Principal, ToolScope};
+use policy::{Access, Grant, GrantSpec, HostPattern, Judge, Limits, NetworkRules, NetworkScope, Principal, ToolScope};
 use protocol::{EventBody, SessionId};
 use sandbox::{Sandbox, SandboxOptions, SystemResolver, Tls};
 use tempfile::TempDir;
@@ -32,12 +36,26 @@ pub struct Runtime {
     folder: TempDir,
 }
 
+/// What a configuration would say.
+#[derive(Debug, Clone, Default)]
+pub struct Setup {
+    /// The limits of every call.
+    pub limits: Limits,
+    /// The hosts that tools may reach, at private addresses too.
+    pub hosts: Vec<HostPattern>,
+}
+
 impl Runtime {
     /// Returns a runtime over an empty workspace, with its compiled tools in `cache`.
     pub fn new(cache: &Path) -> Self {
+        Self::with(cache, Setup::default())
+    }
+
+    /// Returns the same, configured.
+    pub fn with(cache: &Path, setup: Setup) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let workspace = open(folder.path());
-        let ceiling = Limits::default();
+        let ceiling = setup.limits;
         let options = SandboxOptions {
             artifact_cache: cache.join("artifacts"),
             max_concurrent: MAX_CONCURRENT_CALLS,
@@ -49,13 +67,13 @@ impl Runtime {
         let tools = Tools::new(ToolsOptions {
             registry: Registry::new(sandbox.clone(), builtin()).expect("the built-in tools register"),
             sandbox,
-            judge: Judge::new(Vec::new()).expect("the default rules"),
+            judge: judge(&setup),
             workspace: workspace.clone(),
             limits: ceiling,
             approver: Arc::new(Unattended),
             random,
         });
-        Self { workspace, tools, grant: grant(), folder }
+        Self { workspace, tools, grant: reaching(setup.hosts), folder }
     }
 
     /// Returns the folder that tools see as `/work`.
@@ -78,11 +96,22 @@ pub fn open(root: &Path) -> Arc<Workspace> {
     Arc::new(Workspace::open(root, &mounts, SystemTime::now).expect("a workspace"))
 }
 
+fn judge(setup: &Setup) -> Judge {
+    let network = NetworkRules { allow_private: setup.hosts.clone(), ..NetworkRules::default() };
+    Judge::new(Vec::new()).expect("no rules compile").with_network(network)
+}
+
 /// Returns what boot grants without a configuration.
 pub fn grant() -> Grant {
+    reaching(Vec::new())
+}
+
+/// Returns what boot grants when these hosts are allowed.
+fn reaching(hosts: Vec<HostPattern>) -> Grant {
     let files = [("/work", Access::ReadWrite), ("/results", Access::Read), ("/tmp", Access::ReadWrite)];
     let files: BTreeMap<_, _> = files.into_iter().map(|(mount, access)| (mount.to_owned(), access)).collect();
-    Grant::root(GrantSpec { files, tools: ToolScope::All, network: NetworkScope::none() })
+    let network = NetworkScope::of(hosts.into_iter().collect());
+    Grant::root(GrantSpec { files, tools: ToolScope::All, network })
 }
 
 /// Returns distinct identifiers, the same ones in each process.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::registry::Package;
 
-const BUILTIN: [(&str, &[u8]); 8] = include!(concat!(env!("OUT_DIR"), "/builtin.rs"));
+const BUILTIN: [(&str, &[u8]); 9] = include!(concat!(env!("OUT_DIR"), "/builtin.rs"));
 
 /// Returns the built-in tools.
 pub fn builtin() -> Vec<Package> {

@@ -82,11 +82,8 @@ macro_rules! export {
 
         #[cfg(target_arch = "wasm32")]
         const _: () = {
-            const TOLD: [&str; 3] = [
-                <$tool as $crate::Tool>::NAME,
-                <$tool as $crate::Tool>::DESCRIPTION,
-                <$tool as $crate::Tool>::SCHEMA,
-            ];
+            const TOLD: [&str; 3] =
+                [<$tool as $crate::Tool>::NAME, <$tool as $crate::Tool>::DESCRIPTION, <$tool as $crate::Tool>::SCHEMA];
 
             /// What the tool is, for a host that has not compiled it yet.
             #[used]

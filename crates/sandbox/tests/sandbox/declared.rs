@@ -50,7 +50,7 @@ async fn a_tool_that_declares_itself_is_neither_run_nor_compiled_for_it() {
 #[tokio::test]
 async fn the_tools_that_ship_declare_themselves() {
     let (folder, sandbox) = fresh(1);
-    for name in ["edit", "fetch", "glob", "grep", "list", "read", "shell", "write"] {
+    for name in ["edit", "fetch", "glob", "grep", "js", "list", "read", "shell", "write"] {
         let tool = sandbox.load(wasm(name)).unwrap();
         assert_eq!(tool.definitions().await.unwrap()[0].name, name);
     }

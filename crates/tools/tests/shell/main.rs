@@ -1,5 +1,7 @@
 //! The tool `shell` as it runs in the product: against real bash, across calls, and at its limits.
 
+#[path = "../../../sandbox/tests/sandbox/conformance.rs"]
+mod conformance;
 mod corpus;
 mod session;
 
