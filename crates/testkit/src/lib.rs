@@ -14,9 +14,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
-use policy::{Access, Grant, GrantSpec, Judge, Limits, NetworkScope, Principal, ToolScope};
+use policy::{Access, Grant, GrantSpec, Judge, Limits, NetworkScope, Principal, SecretScope, ToolScope};
 use protocol::{EventBody, SessionId};
-use sandbox::{Sandbox, SandboxOptions, SystemResolver, Tls};
+use sandbox::{Sandbox, SandboxOptions, Secrets, SystemResolver, Tls};
 use tempfile::TempDir;
 use tools::{Registry, ToolSession, Tools, ToolsOptions, Unattended, builtin};
 use workspace::{Durability, Mount, Workspace};
@@ -53,6 +53,7 @@ impl Runtime {
             workspace: workspace.clone(),
             limits: ceiling,
             approver: Arc::new(Unattended),
+            secrets: Arc::new(Secrets::none()),
             random,
         });
         Self { workspace, tools, grant: grant(), folder }
@@ -82,7 +83,7 @@ pub fn open(root: &Path) -> Arc<Workspace> {
 pub fn grant() -> Grant {
     let files = [("/work", Access::ReadWrite), ("/results", Access::Read), ("/tmp", Access::ReadWrite)];
     let files: BTreeMap<_, _> = files.into_iter().map(|(mount, access)| (mount.to_owned(), access)).collect();
-    Grant::root(GrantSpec { files, tools: ToolScope::All, network: NetworkScope::none() })
+    Grant::root(GrantSpec { files, tools: ToolScope::All, network: NetworkScope::none(), secrets: SecretScope::All })
 }
 
 /// Returns distinct identifiers, the same ones in each process.
