@@ -67,6 +67,13 @@ const FENCES: &[Fence] = &[
         reason: "one crate opens files beneath a mount; the other sets its threads' priority",
     },
     Fence { package: "cap-std", rooms: &["stage"], reason: "one crate opens files beneath a mount" },
+    Fence { package: "keyring*", rooms: &["workspace"], reason: "one store of secrets" },
+    Fence { package: "zbus*", rooms: &["workspace"], reason: "one store of secrets" },
+    Fence {
+        package: "secrecy",
+        rooms: &["providers", "sandbox", "workspace", "cli"],
+        reason: "whoever sends or stores a value holds it, and nobody between",
+    },
     Fence { package: "clap", rooms: &["cli"], reason: "one program meets a person" },
     Fence { package: "indicatif", rooms: &["cli"], reason: "libraries are silent" },
     Fence {

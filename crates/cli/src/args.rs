@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 /// An agent runtime whose execution can be trusted.
 ///
@@ -45,6 +45,9 @@ pub(crate) enum Command {
     /// The tools: list them, show one, call one; add and remove extensions
     #[command(subcommand)]
     Tool(Tool),
+    /// Your secrets: what tools may send out and never see
+    #[command(subcommand)]
+    Secret(Secret),
     /// The sessions of this workspace
     #[command(subcommand)]
     Session(Session),
@@ -132,6 +135,43 @@ pub(crate) enum Tool {
     },
     /// Remove an extension
     Rm { name: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Secret {
+    /// Store a secret; its value is asked for, or read from stdin
+    Set {
+        /// Capital letters, digits and `_`, such as `GITHUB_TOKEN`
+        name: String,
+        /// A host that it may be sent to, such as `https://api.example.com` or `https://*.example.org:8443`
+        #[arg(long, required = true, value_name = "PATTERN")]
+        host: Vec<String>,
+        #[command(flatten)]
+        placed: Placed,
+    },
+    /// Name, place, hosts, and whether this workspace allows it; no values
+    List,
+    /// Remove a secret and its value
+    Rm { name: String },
+}
+
+/// The one place of a request that a secret goes into.
+#[derive(Debug, Args)]
+#[group(skip)]
+#[command(group = ArgGroup::new("placement").required(true).args(["header", "query", "basic"]))]
+pub(crate) struct Placed {
+    /// Send it in this header
+    #[arg(long, value_name = "NAME")]
+    pub(crate) header: Option<String>,
+    /// How the header holds it: 'Bearer {}'
+    #[arg(long, value_name = "FORMAT", default_value = "{}", requires = "header", conflicts_with_all = ["query", "basic"])]
+    pub(crate) format: String,
+    /// Send it as this parameter of the URL
+    #[arg(long, value_name = "NAME")]
+    pub(crate) query: Option<String>,
+    /// Send it as the password of this user (HTTP basic authentication)
+    #[arg(long, value_name = "USER")]
+    pub(crate) basic: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

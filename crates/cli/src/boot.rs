@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use policy::{Access, Grant, GrantSpec, Judge, NetworkScope, ToolScope};
+use policy::{Access, Grant, GrantSpec, Judge, NetworkScope, SecretScope, ToolScope};
 use protocol::CommitOutcome;
 use providers::ProviderSpec;
 use rand::Rng as _;
-use sandbox::{Sandbox, SandboxOptions, SystemResolver, Tls};
+use sandbox::{Sandbox, SandboxOptions, Secrets, SystemResolver, Tls};
 use tools::{Approver, Extensions, Package, Registry, Tools, ToolsOptions};
-use workspace::{Config, ConfigError, Mount, Opening, Workspace, for_terminal};
+use workspace::{Config, ConfigError, Keychain, Mount, Opening, SecretService, SecretStore, Workspace, for_terminal};
 
 use crate::args::Place;
 use crate::exit::Failure;
@@ -66,14 +66,15 @@ impl Site {
         Ok(Arc::new(workspace))
     }
 
-    /// Returns what the person's configuration grants: the mounts and hosts it names, and every tool.
+    /// Returns what the person's configuration grants: the mounts, hosts and secrets it names, and every tool.
     #[expect(clippy::disallowed_methods, reason = "the one place where a root grant is minted")]
     pub(crate) fn grant(&self) -> Grant {
         let own = [(WORK, Access::ReadWrite), (RESULTS, Access::Read), (TMP, Access::ReadWrite)];
         let mut files: BTreeMap<_, _> = own.into_iter().map(|(mount, access)| (mount.to_owned(), access)).collect();
         files.extend(self.config.map_dirs.iter().map(|map| (map.guest.clone(), map.access)));
         let network = NetworkScope::of(self.config.allowed_outbound_hosts.clone());
-        Grant::root(GrantSpec { files, tools: ToolScope::All, network })
+        let secrets = SecretScope::Only(self.config.allowed_secrets.clone());
+        Grant::root(GrantSpec { files, tools: ToolScope::All, network, secrets })
     }
 
     /// Starts the sandbox.
@@ -103,12 +104,35 @@ impl Site {
         }
     }
 
-    /// Refuses a folder of extensions that a tool could write: a planner would give itself tools.
-    fn check_extensions(&self, folder: &Path) -> Result<(), Failure> {
+    /// Returns the person's secrets, which no tool may read.
+    pub(crate) fn secret_store(&self) -> Result<SecretStore, Failure> {
+        let folder = place::secrets()?;
+        self.check_apart("secrets", &folder)?;
+        let keychain = place::has_session_bus().then(|| Arc::new(SecretService) as Arc<dyn Keychain>);
+        Ok(SecretStore::new(folder, keychain))
+    }
+
+    /// Returns the values of the secrets that this workspace allows.
+    fn secrets(&self) -> Result<Secrets, Failure> {
+        if self.config.allowed_secrets.is_empty() {
+            // Those of other workspaces are out of reach too.
+            place::secrets().map_or(Ok(()), |folder| self.check_apart("secrets", &folder))?;
+            return Ok(Secrets::none());
+        }
+        let unreadable = |error| {
+            Failure::usage(format!("a secret that this workspace allows cannot be read: {error}"))
+                .hint("store it again with boxagnts secret set, or take it out of [secrets] allowed in boxagnts.toml")
+        };
+        let secrets = self.secret_store()?.read(&self.config.allowed_secrets).map_err(unreadable)?;
+        Secrets::new(secrets).map_err(Failure::usage)
+    }
+
+    /// Refuses a folder of the runtime's that a tool could reach: a planner would give itself tools, or read secrets.
+    fn check_apart(&self, what: &str, folder: &Path) -> Result<(), Failure> {
         match self.mount_over(folder) {
             None => Ok(()),
             Some(mount) => Err(Failure::usage(format!(
-                "the folder of extensions, {}, and {}, where tools can write, are not apart",
+                "the folder of {what}, {}, and {}, where tools can write, are not apart",
                 folder.display(),
                 mount.display()
             ))
@@ -136,13 +160,14 @@ impl Site {
         let sandbox = self.sandbox()?;
         let mut registry = Registry::new(sandbox.clone(), packages).map_err(Failure::internal)?;
         if let Some(folder) = &self.extensions {
-            self.check_extensions(folder)?;
+            self.check_apart("extensions", folder)?;
             registry = registry.extended(Extensions::new(folder), approver.clone());
         }
+        let secrets = Arc::new(self.secrets()?);
         let judge = Judge::new(self.config.rules.clone()).map_err(Failure::usage)?;
         let judge = judge.with_network(self.config.network.clone());
         let limits = self.config.limits;
-        Ok(Tools::new(ToolsOptions { sandbox, registry, judge, workspace, limits, approver, random }))
+        Ok(Tools::new(ToolsOptions { sandbox, registry, judge, workspace, limits, approver, secrets, random }))
     }
 }
 

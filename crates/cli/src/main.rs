@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::args::{Changes, Cli, Command, Session, Tool};
+use crate::args::{Changes, Cli, Command, Secret, Session, Tool};
 use crate::exit::{Exit, Failure};
 
 fn main() -> ExitCode {
@@ -59,6 +59,9 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Tool(Tool::Add { path, yes }) => commands::extension::add(place, &path, yes).await,
         Command::Tool(Tool::Approve { name, yes }) => commands::extension::approve(place, &name, yes).await,
         Command::Tool(Tool::Rm { name }) => commands::extension::remove(place, &name),
+        Command::Secret(Secret::Set { name, host, placed }) => commands::secret::set(place, &name, &host, &placed),
+        Command::Secret(Secret::List) => commands::secret::list(place),
+        Command::Secret(Secret::Rm { name }) => commands::secret::remove(place, &name),
         Command::Session(Session::List) => commands::session::list(place),
         Command::Session(Session::Show { id, output }) => commands::session::show(place, &id, output),
         Command::Changes(Changes::List) => commands::changes::list(place),

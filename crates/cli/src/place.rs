@@ -33,8 +33,26 @@ pub(crate) fn artifact_cache() -> Result<PathBuf, Failure> {
 /// Returns the folder of extensions: `$XDG_DATA_HOME/boxagnts/extensions` (XDG Base Directory Specification); `None` where
 /// this person has no such folder.
 pub(crate) fn extensions() -> Option<PathBuf> {
+    data().map(|data| data.join("extensions"))
+}
+
+/// Returns the runtime's folder among this person's data.
+fn data() -> Option<PathBuf> {
     let data = absolute("XDG_DATA_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/share")));
-    data.map(|data| data.join("boxagnts/extensions"))
+    data.map(|data| data.join("boxagnts"))
+}
+
+/// Returns the folder of secrets: `$XDG_DATA_HOME/boxagnts/secrets`.
+pub(crate) fn secrets() -> Result<PathBuf, Failure> {
+    data().map(|data| data.join("secrets")).ok_or_else(|| {
+        Failure::usage("there is no folder for secrets: neither XDG_DATA_HOME nor HOME is set")
+            .hint("set one: XDG_DATA_HOME=/path/to/data boxagnts …")
+    })
+}
+
+/// Tells whether this session has a bus, on which a keychain may be found.
+pub(crate) fn has_session_bus() -> bool {
+    env::var_os("DBUS_SESSION_BUS_ADDRESS").is_some_and(|address| !address.is_empty())
 }
 
 /// Returns the variable `name` as a path; one that is not absolute counts as not set (XDG).

@@ -1,5 +1,6 @@
 //! Capabilities and the grant that holds them: a lattice in which one can only go down.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::CallId;
@@ -7,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::Limits;
 use crate::network::{NetworkScope, Target};
+use crate::secret::SecretName;
 
 /// What may be done with the files of a mount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -26,20 +28,32 @@ pub enum Capability {
     Tool { name: String },
     /// Talking to one target.
     Network { target: Target },
+    /// Having the value of one secret sent out.
+    Secret { name: SecretName },
+}
+
+/// Which of the things that have a name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope<N: Ord> {
+    /// Every one that there is.
+    All,
+    /// Exactly these; an empty set means none.
+    Only(BTreeSet<N>),
 }
 
 /// Which tools may be called.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ToolScope {
-    /// Every registered tool.
-    All,
-    /// Exactly these; an empty set means none.
-    Only(BTreeSet<String>),
-}
+pub type ToolScope = Scope<String>;
 
-impl ToolScope {
-    fn contains(&self, name: &str) -> bool {
+/// Which secrets may be sent out.
+pub type SecretScope = Scope<SecretName>;
+
+impl<N: Ord + Clone> Scope<N> {
+    /// Tells whether `name` is one of them.
+    pub fn contains<Q: Ord + ?Sized>(&self, name: &Q) -> bool
+    where
+        N: Borrow<Q>,
+    {
         match self {
             Self::All => true,
             Self::Only(names) => names.contains(name),
@@ -62,6 +76,7 @@ pub struct GrantSpec {
     pub files: BTreeMap<String, Access>,
     pub tools: ToolScope,
     pub network: NetworkScope,
+    pub secrets: SecretScope,
 }
 
 /// Capabilities held.
@@ -70,7 +85,8 @@ pub struct GrantSpec {
 /// no way from data:
 ///
 /// ```compile_fail,E0451
-/// policy::Grant { files: Default::default(), tools: policy::ToolScope::All, network: policy::NetworkScope::none() };
+/// let (tools, network, secrets) = (policy::Scope::All, policy::NetworkScope::none(), policy::Scope::All);
+/// policy::Grant { files: Default::default(), tools, network, secrets };
 /// ```
 /// ```compile_fail,E0277
 /// let forged: policy::Grant = serde_json::from_str("{}").unwrap();
@@ -83,11 +99,17 @@ pub struct GrantSpec {
 ///     grant.files.clear();
 /// }
 /// ```
+/// ```compile_fail,E0616
+/// fn widen(grant: &mut policy::Grant) {
+///     grant.secrets = policy::SecretScope::All;
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     files: BTreeMap<String, Access>,
     tools: ToolScope,
     network: NetworkScope,
+    secrets: SecretScope,
 }
 
 impl Grant {
@@ -95,7 +117,7 @@ impl Grant {
     ///
     /// The only constructor. Boot calls it once; a lint keeps every other place from naming it.
     pub fn root(spec: GrantSpec) -> Self {
-        Self { files: spec.files, tools: spec.tools, network: spec.network }
+        Self { files: spec.files, tools: spec.tools, network: spec.network, secrets: spec.secrets }
     }
 
     /// Returns what both this grant and `spec` hold: never more than this grant.
@@ -108,6 +130,7 @@ impl Grant {
             files: self.files.iter().filter_map(both).collect(),
             tools: self.tools.meet(&spec.tools),
             network: self.network.meet(&spec.network),
+            secrets: self.secrets.meet(&spec.secrets),
         }
     }
 
@@ -115,8 +138,9 @@ impl Grant {
     pub fn allows(&self, capability: &Capability) -> bool {
         match capability {
             Capability::Files { mount, access } => self.file_access(mount).is_some_and(|held| held >= *access),
-            Capability::Tool { name } => self.tools.contains(name),
+            Capability::Tool { name } => self.tools.contains(name.as_str()),
             Capability::Network { target } => self.network.allows(target),
+            Capability::Secret { name } => self.secrets.contains(name),
         }
     }
 
@@ -135,9 +159,15 @@ impl Grant {
         &self.network
     }
 
+    /// Returns the secrets that may be sent out.
+    pub fn secrets(&self) -> &SecretScope {
+        &self.secrets
+    }
+
     /// Returns the description of this grant, which gives nothing by itself.
     pub fn spec(&self) -> GrantSpec {
-        GrantSpec { files: self.files.clone(), tools: self.tools.clone(), network: self.network.clone() }
+        let Self { files, tools, network, secrets } = self.clone();
+        GrantSpec { files, tools, network, secrets }
     }
 }
 
@@ -180,6 +210,7 @@ mod tests {
 
     const MOUNTS: [&str; 3] = ["/work", "/lib", "/results"];
     const TOOLS: [&str; 3] = ["read", "write", "grep"];
+    const SECRETS: [&str; 3] = ["A", "B", "C"];
     const HOSTS: [&str; 4] = ["https://*.a.test", "https://x.a.test", "http://b.test:*", "*://*:443"];
     const URLS: [&str; 4] = ["https://x.a.test", "https://y.a.test", "http://b.test", "https://c.test"];
 
@@ -197,11 +228,17 @@ mod tests {
         prop::collection::btree_set(pattern, 0..4).prop_map(NetworkScope::of)
     }
 
+    fn secret_scopes() -> impl Strategy<Value = SecretScope> {
+        let name = prop::sample::select(SECRETS.as_slice()).prop_map(|name| name.parse().unwrap());
+        let names = prop::collection::btree_set(name, 0..3);
+        prop_oneof![Just(SecretScope::All), names.prop_map(SecretScope::Only)]
+    }
+
     fn specs() -> impl Strategy<Value = GrantSpec> {
         let mount = prop::sample::select(MOUNTS.as_slice()).prop_map(String::from);
         let files = prop::collection::btree_map(mount, access(), 0..3);
-        let spec = |(files, tools, network)| GrantSpec { files, tools, network };
-        (files, scopes(), networks()).prop_map(spec)
+        let spec = |(files, tools, network, secrets)| GrantSpec { files, tools, network, secrets };
+        (files, scopes(), networks(), secret_scopes()).prop_map(spec)
     }
 
     fn capabilities() -> impl Strategy<Value = Capability> {
@@ -212,6 +249,8 @@ mod tests {
             name.prop_map(|name| Capability::Tool { name }),
             prop::sample::select(URLS.as_slice())
                 .prop_map(|url| Capability::Network { target: Target::of_url(&url.parse().unwrap()).unwrap() }),
+            prop::sample::select(SECRETS.as_slice())
+                .prop_map(|name| Capability::Secret { name: name.parse().unwrap() }),
         ]
     }
 

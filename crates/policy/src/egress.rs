@@ -22,12 +22,17 @@ pub struct Ruling {
 }
 
 impl Ruling {
-    fn deny(rule: &str, reason: String) -> Self {
+    pub(crate) fn deny(rule: &str, reason: String) -> Self {
         Self { verdict: Verdict::Deny, rule: rule.into(), reason }
     }
 
-    fn allow(rule: &str, reason: &str) -> Self {
+    pub(crate) fn allow(rule: &str, reason: &str) -> Self {
         Self { verdict: Verdict::Allow, rule: rule.into(), reason: reason.into() }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn rule_of_denial(self) -> Option<String> {
+        (self.verdict == Verdict::Deny).then_some(self.rule)
     }
 }
 

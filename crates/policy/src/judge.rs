@@ -208,7 +208,7 @@ impl Judge {
     pub fn new(rules: Vec<RuleSpec>) -> Result<Self, InvalidRule> {
         let mut names = BTreeSet::new();
         for spec in &rules {
-            let reserved = ["default.", "grant.", "level.", "answer.", "person.", "network.", "protected-"]
+            let reserved = ["default.", "grant.", "level.", "answer.", "person.", "network.", "protected-", "secrets."]
                 .iter()
                 .any(|prefix| spec.name.starts_with(prefix));
             if reserved || !names.insert(spec.name.clone()) {

@@ -20,8 +20,9 @@ mod path;
 mod permit;
 mod principal;
 mod rule;
+mod secret;
 
-pub use capability::{Access, Authority, Capability, Grant, GrantSpec, ToolScope};
+pub use capability::{Access, Authority, Capability, Grant, GrantSpec, Scope, SecretScope, ToolScope};
 pub use egress::{Egress, Ruling};
 pub use judge::{Answer, CallRequest, CommitRequest, Decision, Denial, Judge, Judged, Question, Recorder};
 pub use limits::{InvalidLimits, Limits, LimitsSpec};
@@ -33,3 +34,7 @@ pub use path::{InvalidPath, is_protected, resolve_argument};
 pub use permit::{CommitPermit, Permit, PermitMismatch};
 pub use principal::Principal;
 pub use rule::{Effect, InvalidRule, Pattern, Rule, RuleSpec, default_rules};
+pub use secret::{
+    InvalidSecretName, InvalidSecretSpec, PLACEHOLDER_END, PLACEHOLDER_START, Placement, SecretName, SecretSpec,
+    judge_secret, judge_secret_path, refuse_placeholder, refuse_placement,
+};

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use policy::{
     Access, Answer, CallRequest, CommitRequest, Decision, Effect, Grant, GrantSpec, Judge, Judged, Limits,
-    NetworkRules, NetworkScope, Permit, Principal, Recorder, RuleSpec, Target, ToolScope,
+    NetworkRules, NetworkScope, Permit, Principal, Recorder, RuleSpec, SecretScope, Target, ToolScope,
 };
 use protocol::{CallId, Change, ChangeSet, ChangeSetId, ContentHash, EventBody, Level, Node, Verdict};
 use serde_json::{Value, json};
@@ -34,7 +34,12 @@ impl Recorder for Broken {
 fn grant() -> Grant {
     let files = [("/work", Access::ReadWrite), ("/lib", Access::Read), ("/tmp", Access::ReadWrite)];
     let files: BTreeMap<_, _> = files.into_iter().map(|(mount, access)| (mount.to_owned(), access)).collect();
-    Grant::root(GrantSpec { files, tools: ToolScope::All, network: hosts(&["https://*.example.test"]) })
+    Grant::root(GrantSpec {
+        files,
+        tools: ToolScope::All,
+        network: hosts(&["https://*.example.test"]),
+        secrets: SecretScope::All,
+    })
 }
 
 fn hosts(patterns: &[&str]) -> NetworkScope {

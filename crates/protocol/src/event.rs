@@ -97,6 +97,9 @@ pub enum EventBody {
         rule: String,
         /// Why, for people.
         reason: String,
+        /// The names of the secrets that are sent along; no value is ever here.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        secrets: Vec<String>,
     },
     RequestFinished {
         call: CallId,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures::future::try_join_all;
+use policy::SecretSpec;
 use protocol::{CallOutcome, EventBody, Message, ModelFailure, ModelReply, Part, Role, ToolCall, TurnId, TurnOutcome};
 use providers::{DeltaSink, Model, ModelRequest};
 use tokio_util::sync::CancellationToken;
@@ -13,6 +14,9 @@ use crate::machine::{Input, Machine, Step};
 
 /// What the model is told before anything else.
 const SYSTEM_PROMPT: &str = include_str!("prompt.md");
+
+/// What it is told of secrets, before their list.
+const SECRETS_PROMPT: &str = include_str!("secrets.md");
 
 /// Tokens of one reply: more than any edit needs, and a bound on a model that does not stop.
 const MAX_OUTPUT_TOKENS: u32 = 16_384;
@@ -125,6 +129,16 @@ impl Driver<'_> {
     }
 }
 
+/// Returns what the model is told before anything else, with the secrets that its calls may send.
+fn system_prompt(secrets: &[&SecretSpec]) -> String {
+    if secrets.is_empty() {
+        return SYSTEM_PROMPT.to_owned();
+    }
+    let line = |spec: &&SecretSpec| format!("- {}: {}; only to {}", spec.name(), spec.usage(), spec.bound_to());
+    let lines: Vec<_> = secrets.iter().map(line).collect();
+    format!("{SYSTEM_PROMPT}\n{SECRETS_PROMPT}\n{}\n", lines.join("\n"))
+}
+
 /// One turn under way.
 struct Turn<'a> {
     driver: &'a Driver<'a>,
@@ -157,8 +171,9 @@ impl Turn<'_> {
         };
         let model = driver.model.name().to_owned();
         driver.append(&[EventBody::ModelCalled { turn: turn.clone(), number, model }], Durability::Process)?;
+        let system = system_prompt(&driver.tools.secrets(driver.session.grant()));
         let request = ModelRequest {
-            system: SYSTEM_PROMPT,
+            system: &system,
             messages: &self.messages,
             tools: &definitions,
             max_output_tokens: MAX_OUTPUT_TOKENS,

@@ -42,7 +42,9 @@ use host::Host;
 
 pub use command::{Invocation, LoadedCommand};
 pub use compile::Excess;
-pub use host::network::{InvalidRoots, Network, NotRecorded, Refusal, Resolver, SystemResolver, Tls};
+pub use host::network::{
+    InvalidRoots, Network, NotRecorded, Refusal, Resolver, Secrets, SystemResolver, Tls, Unsearchable,
+};
 pub use outcome::{Ending, Mount, Outcome};
 pub use run::Call;
 pub use tool::{LoadError, LoadedTool, MAX_WASM_BYTES};

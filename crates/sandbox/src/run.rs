@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use policy::{Access, Authority, Limits, NetworkScope, Permit};
+use policy::{Access, Authority, Grant, Limits, Permit};
 use protocol::{CallId, CallUsage, StopCause};
 use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
@@ -71,8 +71,8 @@ impl Sandbox {
         let (code, slot) = self.admit(code, &call.cancel).await?;
         let limits = authority.limits().meet(&self.0.ceiling);
         let files = Files::new(preopens(&authority, &call.mounts), limits.open_files);
-        let scope = authority.grant().network().clone();
-        let gate = Arc::new(self.0.gate(authority.call().clone(), scope, call.network.clone(), &limits));
+        let grant = Some(authority.grant());
+        let gate = Arc::new(self.0.gate(authority.call().clone(), grant, call.network.clone(), &limits));
         let cancel = call.cancel.child_token();
         let dropped = cancel.clone().drop_guard();
         let running = Running::new(&self.0, limits, files, gate, slot, cancel);
@@ -111,7 +111,7 @@ pub(crate) async fn definitions(
     let slot = shared.slot().await;
     let limits = limits.meet(&shared.ceiling);
     // Nothing is asked for by a component that says what it offers, so no call has this name.
-    let gate = Arc::new(shared.gate(CallId::from_random(0), NetworkScope::none(), None, &limits));
+    let gate = Arc::new(shared.gate(CallId::from_random(0), None, None, &limits));
     let cancel = CancellationToken::new();
     let _dropped = cancel.clone().drop_guard();
     let running = Running::new(shared, limits, Files::none(), gate, slot, cancel);
@@ -140,8 +140,8 @@ impl Shared {
         self.slots.clone().acquire_owned().await.expect("the semaphore is never closed")
     }
 
-    fn gate(&self, call: CallId, scope: NetworkScope, network: Option<Network>, limits: &Limits) -> Gate {
-        Gate::new(call, scope, network, (self.resolver.clone(), self.tls.clone()), limits)
+    fn gate(&self, call: CallId, grant: Option<&Grant>, network: Option<Network>, limits: &Limits) -> Gate {
+        Gate::new(call, grant, network, (self.resolver.clone(), self.tls.clone()), limits)
     }
 }
 

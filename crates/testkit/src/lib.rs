@@ -18,9 +18,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
-use policy::{Access, Grant, GrantSpec, HostPattern, Judge, Limits, NetworkRules, NetworkScope, Principal, ToolScope};
+use policy::{
+    Access, Grant, GrantSpec, HostPattern, Judge, Limits, NetworkRules, NetworkScope, Principal, SecretScope, ToolScope,
+};
 use protocol::{EventBody, SessionId};
-use sandbox::{Sandbox, SandboxOptions, SystemResolver, Tls};
+use sandbox::{Sandbox, SandboxOptions, Secrets, SystemResolver, Tls};
 use tempfile::TempDir;
 use tools::{Registry, ToolSession, Tools, ToolsOptions, Unattended, builtin};
 use workspace::{Durability, Mount, Workspace};
@@ -71,6 +73,7 @@ impl Runtime {
             workspace: workspace.clone(),
             limits: ceiling,
             approver: Arc::new(Unattended),
+            secrets: Arc::new(Secrets::none()),
             random,
         });
         Self { workspace, tools, grant: reaching(setup.hosts), folder }
@@ -111,7 +114,7 @@ fn reaching(hosts: Vec<HostPattern>) -> Grant {
     let files = [("/work", Access::ReadWrite), ("/results", Access::Read), ("/tmp", Access::ReadWrite)];
     let files: BTreeMap<_, _> = files.into_iter().map(|(mount, access)| (mount.to_owned(), access)).collect();
     let network = NetworkScope::of(hosts.into_iter().collect());
-    Grant::root(GrantSpec { files, tools: ToolScope::All, network })
+    Grant::root(GrantSpec { files, tools: ToolScope::All, network, secrets: SecretScope::All })
 }
 
 /// Returns distinct identifiers, the same ones in each process.

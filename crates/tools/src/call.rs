@@ -241,7 +241,7 @@ impl Calling<'_> {
             let recorded = workspace.journal().append(&session, &[event], Durability::Process);
             recorded.map(drop).map_err(|error| NotRecorded(error.to_string()))
         };
-        Some(Network { egress, record: Arc::new(record) })
+        Some(Network { egress, record: Arc::new(record), secrets: self.tools.secrets.clone() })
     }
 
     /// Commits what the call staged, when policy allows it.

@@ -1,10 +1,12 @@
 //! Manifests: what a tool asks for.
 
 use policy::{
-    Access, Effect, GrantSpec, HostPattern, InvalidPath, LimitsSpec, NetworkScope, Target, ToolScope, resolve_argument,
+    Access, Effect, GrantSpec, HostPattern, InvalidPath, LimitsSpec, NetworkScope, SecretScope, Target, ToolScope,
+    resolve_argument,
 };
 use protocol::Level;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use url::Url;
@@ -40,6 +42,22 @@ pub struct Capabilities {
     /// Hosts that the tool wants to talk to; of these it gets those that the person allows.
     #[serde(default)]
     pub network: BTreeSet<HostPattern>,
+    /// Secrets that it wants to send: names, or `*`; of these it gets those that the workspace allows.
+    #[serde(default = "no_secrets", deserialize_with = "secrets")]
+    pub secrets: SecretScope,
+}
+
+fn no_secrets() -> SecretScope {
+    SecretScope::Only(BTreeSet::new())
+}
+
+fn secrets<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretScope, D::Error> {
+    let names = BTreeSet::<String>::deserialize(deserializer)?;
+    if names.contains("*") {
+        return Ok(SecretScope::All);
+    }
+    let names: Result<_, _> = names.iter().map(|name| name.parse()).collect();
+    names.map(SecretScope::Only).map_err(D::Error::custom)
 }
 
 /// What a tool asks to do with the files of its mounts.
@@ -99,6 +117,10 @@ pub enum InvalidManifest {
     Level { tool: String, level: Level },
     #[error("tool `{tool}` asks for the network but says level `{level}`; say `execute` or more")]
     NetworkLevel { tool: String, level: Level },
+    #[error(
+        "tool `{tool}` asks for secrets but not for the network, where alone they go; say `network = [\"https://…\"]`"
+    )]
+    Secrets { tool: String },
     #[error("tool `{tool}` writes the path `{argument}` but does not ask for `files = \"read_write\"`")]
     Path { tool: String, argument: String },
 }
@@ -124,6 +146,9 @@ impl Manifest {
         if !self.capabilities.network.is_empty() && self.level < Level::Execute {
             return Err(InvalidManifest::NetworkLevel { tool, level: self.level });
         }
+        if self.capabilities.secrets != no_secrets() && self.capabilities.network.is_empty() {
+            return Err(InvalidManifest::Secrets { tool });
+        }
         match self.paths.iter().find(|path| path.access == PathAccess::Write && !writes) {
             Some(path) => Err(InvalidManifest::Path { tool, argument: path.argument.clone() }),
             None => Ok(()),
@@ -142,7 +167,16 @@ impl Manifest {
             FileAccess::ReadWrite => &["read files", "write files, staged"],
         };
         let hosts = self.capabilities.network.iter().map(|host| format!("talk to {host}, as far as it is allowed"));
-        level.into_iter().chain(files.iter().map(|line| (*line).to_owned())).chain(hosts).collect()
+        let secrets = match &self.capabilities.secrets {
+            SecretScope::All => {
+                vec!["send every secret that the workspace allows to the hosts it is bound to".to_owned()]
+            }
+            SecretScope::Only(names) => {
+                names.iter().map(|name| format!("send the secret {name} to the hosts it is bound to")).collect()
+            }
+        };
+        let files = files.iter().map(|line| (*line).to_owned());
+        level.into_iter().chain(files).chain(hosts).chain(secrets).collect()
     }
 
     /// Returns what this tool asks for of `held`.
@@ -150,7 +184,8 @@ impl Manifest {
         let access = self.capabilities.files.access();
         let files = held.mounts().filter_map(|(mount, _)| access.map(|access| (mount.to_owned(), access))).collect();
         let tools = ToolScope::Only(BTreeSet::from([self.name.clone()]));
-        GrantSpec { files, tools, network: NetworkScope::of(self.capabilities.network.clone()) }
+        let network = NetworkScope::of(self.capabilities.network.clone());
+        GrantSpec { files, tools, network, secrets: self.capabilities.secrets.clone() }
     }
 
     /// Returns the effects that `arguments` name. A path outside every mount stays as it was written, so that it is
@@ -217,6 +252,31 @@ mod tests {
         // Who approved that each call asks did not approve that none does.
         let harsh = Manifest::parse(&reading.replace("\"none\"\n[", "\"dangerous\"\n[")).unwrap().asks();
         assert_eq!(mild.difference(&harsh).collect::<Vec<_>>(), ["be judged as level none"]);
+    }
+
+    #[test]
+    fn secrets_are_asked_for_by_name_or_all_at_once() {
+        let asking = |secrets: &str| {
+            let network = "level = \"execute\"\n[capabilities]\nnetwork = [\"https://a.test\"]\n";
+            Manifest::parse(&format!("name = \"x\"\nversion = \"1\"\n{network}files = \"none\"\n{secrets}"))
+        };
+        let lines = |secrets| asking(secrets).unwrap().asks().into_iter().skip(1).collect::<Vec<_>>();
+        assert_eq!(lines("").len(), 1);
+        assert_eq!(
+            lines("secrets = [\"B\", \"A\"]")[..2],
+            ["send the secret A to the hosts it is bound to", "send the secret B to the hosts it is bound to"]
+        );
+        assert_eq!(
+            lines("secrets = [\"*\"]")[0],
+            "send every secret that the workspace allows to the hosts it is bound to"
+        );
+        assert!(asking("secrets = [\"my-key\"]").unwrap_err().to_string().contains("write `MY_KEY`"));
+        let only = |names: &[&str]| SecretScope::Only(names.iter().map(|name| name.parse().unwrap()).collect());
+        assert_eq!(asking("secrets = [\"A\"]").unwrap().capabilities.secrets, only(&["A"]));
+        assert_eq!(asking("").unwrap().capabilities.secrets, only(&[]));
+        let text =
+            "name = \"x\"\nversion = \"1\"\nlevel = \"execute\"\n[capabilities]\nfiles = \"none\"\nsecrets = [\"*\"]";
+        assert!(matches!(Manifest::parse(text), Err(InvalidManifest::Secrets { .. })));
     }
 
     #[test]

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use policy::{Access, CommitPermit, Effect, Judge, Limits};
+use policy::{Access, Capability, CommitPermit, Effect, Grant, Judge, Limits, SecretSpec};
 use protocol::{CallId, ChangeSet, CommitOutcome, Conflict, Observation};
-use sandbox::{Mount, Sandbox};
+use sandbox::{Mount, Sandbox, Secrets};
 use stage::{Quota, Scratch, Stage, StageError, StageOptions, Veil};
 use workspace::{Commit, CommitError, DiffError, JournalError, Workspace, WorkspaceError};
 
@@ -45,6 +45,8 @@ pub struct ToolsOptions {
     /// The limits of every call; a tool's manifest may narrow them.
     pub limits: Limits,
     pub approver: Arc<dyn Approver>,
+    /// Every secret that the workspace allows, with its value.
+    pub secrets: Arc<Secrets>,
     /// Randomness for identifiers.
     pub random: fn() -> u64,
 }
@@ -57,6 +59,7 @@ pub struct Tools {
     pub(crate) workspace: Arc<Workspace>,
     pub(crate) limits: Limits,
     pub(crate) approver: Arc<dyn Approver>,
+    pub(crate) secrets: Arc<Secrets>,
     pub(crate) random: fn() -> u64,
     scratch: Scratch,
 }
@@ -70,14 +73,20 @@ pub(crate) struct Landed {
 impl Tools {
     /// Returns the tool interface.
     pub fn new(options: ToolsOptions) -> Self {
-        let ToolsOptions { sandbox, registry, judge, workspace, limits, approver, random } = options;
+        let ToolsOptions { sandbox, registry, judge, workspace, limits, approver, secrets, random } = options;
         let scratch = Scratch::new(workspace.scratch());
-        Self { sandbox, registry, judge: Arc::new(judge), workspace, limits, approver, random, scratch }
+        Self { sandbox, registry, judge: Arc::new(judge), workspace, limits, approver, secrets, random, scratch }
     }
 
     /// Returns the registered tools.
     pub fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// Returns the secrets that `grant` holds and that there are; their values are nobody's to read.
+    pub fn secrets(&self, grant: &Grant) -> Vec<&SecretSpec> {
+        let held = |spec: &&SecretSpec| grant.allows(&Capability::Secret { name: spec.name().clone() });
+        self.secrets.specs().filter(held).collect()
     }
 
     /// Tells whether calls of `tool` may run beside each other: they change nothing.

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use policy::{Answer, Grant, GrantSpec, Limits, NetworkScope, ToolScope};
+use policy::{Answer, Grant, GrantSpec, Limits, NetworkScope, SecretScope, ToolScope};
 use sandbox::{Sandbox, SandboxOptions, SystemResolver, Tls};
 use tempfile::TempDir;
 use tools::{Approver, Asked, ExtensionState, Extensions, Registry};
@@ -66,7 +66,12 @@ impl Home {
     }
 
     async fn offered(&self, tools: ToolScope) -> Vec<String> {
-        let grant = Grant::root(GrantSpec { files: BTreeMap::new(), tools, network: NetworkScope::none() });
+        let grant = Grant::root(GrantSpec {
+            files: BTreeMap::new(),
+            tools,
+            network: NetworkScope::none(),
+            secrets: SecretScope::All,
+        });
         let definitions = self.registry.definitions(&grant).await.unwrap();
         definitions.into_iter().map(|definition| definition.name).collect()
     }

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 
 use ipnet::IpNet;
-use policy::{Access, HostPattern, Judge, Limits, LimitsSpec, NetworkRules, RuleSpec, UrlPattern};
+use policy::{Access, HostPattern, Judge, Limits, LimitsSpec, NetworkRules, RuleSpec, SecretName, UrlPattern};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use toml::Spanned;
@@ -56,6 +56,8 @@ pub struct Config<P> {
     /// What tools may talk to; nothing by default.
     pub allowed_outbound_hosts: BTreeSet<HostPattern>,
     pub network: NetworkRules,
+    /// Which of the person's secrets tools may have sent out; none by default.
+    pub allowed_secrets: BTreeSet<SecretName>,
     pub providers: BTreeMap<String, P>,
 }
 
@@ -80,6 +82,7 @@ struct File<P> {
     limits: Option<Spanned<LimitsSpec>>,
     rules: Option<Spanned<Vec<RuleSpec>>>,
     network: Option<NetworkSpec>,
+    secrets: Option<SecretsSpec>,
     providers: Option<BTreeMap<String, P>>,
 }
 
@@ -94,6 +97,13 @@ struct NetworkSpec {
     block_url: Vec<UrlPattern>,
     #[serde(default)]
     allow_private: Vec<HostPattern>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SecretsSpec {
+    #[serde(default)]
+    allowed: BTreeSet<SecretName>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -202,6 +212,7 @@ fn resolve<P>(source: &Source<'_>, file: File<P>) -> Result<Config<P>, ConfigErr
         rules,
         allowed_outbound_hosts,
         network: NetworkRules { block_networks, block_url, allow_private },
+        allowed_secrets: file.secrets.or(defaults.secrets).unwrap_or_default().allowed,
         providers: file.providers.unwrap_or_default(),
     })
 }

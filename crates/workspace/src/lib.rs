@@ -1,7 +1,7 @@
 //! Layer: beside the tool interface, above the disk. Verb: REMEMBERS.
 //!
 //! Keeps what must outlive a process: the append-only [`Journal`], the [`Blobs`], the commits and undos of change sets,
-//! what whole outputs said, and the person's [`Config`]. `tools` commits and records here, `query` replays a session
+//! what whole outputs said, the person's [`Config`] and [`SecretStore`]. `tools` commits and records here, `query` replays a session
 //! from here, the command line shows it. It asks `stage` to read and write below a mount, and `policy` what a permit is for.
 //!
 //! Invariants: the journal only grows. No file of a mount changes before the intent to change it, and its contents
@@ -22,6 +22,7 @@ mod journal;
 mod keep;
 mod lease;
 mod projection;
+mod secrets;
 mod session_tmp;
 mod settle;
 mod state;
@@ -37,6 +38,9 @@ pub use journal::{
 };
 pub use lease::{LeaseError, SessionLease};
 pub use projection::{CallView, ChangeSetView, FinishedCall, PendingCall, SessionView, TurnView};
+pub use secrets::{
+    InvalidValue, Kept, Keychain, KeychainError, SecretError, SecretService, SecretStore, Stored, StoredSecret,
+};
 pub use session_tmp::SessionTmp;
 pub use text::{block_for_terminal, for_terminal};
 pub use workspace::{Mount, Opening, Workspace, WorkspaceError};

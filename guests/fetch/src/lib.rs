@@ -39,7 +39,9 @@ enum Format {
 impl Tool for Fetch {
     const NAME: &'static str = "fetch";
     const DESCRIPTION: &'static str = "Fetches a URL and shows status, type and body; HTML becomes Markdown. \
-        Follows up to 10 redirects. Only hosts that the person allows can be reached.";
+        Follows up to 10 redirects. Only hosts that the person allows can be reached. A secret is named by its \
+        placeholder, {{secret:NAME}}, as the whole value of the header or query parameter that it is bound to; the host \
+        puts the value in on the way out, and nobody here ever sees it.";
     const SCHEMA: &'static str = include_str!("../schema.json");
     type Arguments = Arguments;
 

@@ -5,6 +5,7 @@ pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod extension;
 pub(crate) mod run;
+pub(crate) mod secret;
 pub(crate) mod session;
 pub(crate) mod tool;
 

@@ -92,12 +92,13 @@ fn told(event: &Event) -> Option<String> {
             for_terminal(&decision.effects.join(", ")),
             for_terminal(&decision.rule)
         )),
-        EventBody::RequestDecided { method, target, verdict: decided, rule, .. } => line(format!(
-            "  {} {}: {} (rule `{}`)",
+        EventBody::RequestDecided { method, target, verdict: decided, rule, secrets, .. } => line(format!(
+            "  {} {}: {} (rule `{}`{})",
             for_terminal(method),
             for_terminal(target),
             verdict(*decided),
-            for_terminal(rule)
+            for_terminal(rule),
+            with(secrets)
         )),
         EventBody::CallFinished { tool, outcome, summary, usage, .. } => {
             line(for_terminal(&finished(tool, outcome, summary, usage)))
@@ -112,6 +113,11 @@ fn told(event: &Event) -> Option<String> {
         EventBody::TurnClosed { outcome, .. } => line(format!("ended: {}", ended(outcome))),
         _ => None,
     }
+}
+
+/// Returns the secrets that went along, as they follow the rule.
+fn with(secrets: &[String]) -> String {
+    if secrets.is_empty() { String::new() } else { format!("; with {}", for_terminal(&secrets.join(", "))) }
 }
 
 fn verdict(verdict: Verdict) -> &'static str {

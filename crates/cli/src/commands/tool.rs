@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use policy::{Grant, Principal};
+use policy::{Grant, Principal, SecretScope};
 use protocol::{Arguments, CallId, CallOutcome, EventBody, SessionId, ToolCall};
 use tools::{FileAccess, Tool, ToolSession, Tools, Unattended, builtin};
 use workspace::{Durability, Workspace, block_for_terminal, for_terminal};
@@ -56,9 +56,17 @@ pub(crate) fn described(tool: &Tool, origin: &str) -> String {
     let hosts: Vec<_> = tool.manifest.capabilities.network.iter().map(ToString::to_string).collect();
     let network =
         if hosts.is_empty() { "none".into() } else { format!("{}, as far as it is allowed", hosts.join(", ")) };
+    let secrets = match &tool.manifest.capabilities.secrets {
+        SecretScope::All => "every one that is allowed".to_owned(),
+        SecretScope::Only(names) if names.is_empty() => "none".to_owned(),
+        SecretScope::Only(names) => {
+            let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+            format!("{}, as far as they are allowed", names.join(", "))
+        }
+    };
     let schema = serde_json::to_string_pretty(&tool.definition.input_schema).expect("a schema is plain data");
     format!(
-        "{} {} ({origin})\nlevel: {}\nfiles: {files}\nnetwork: {network}\n\n{}\n\narguments:\n{}",
+        "{} {} ({origin})\nlevel: {}\nfiles: {files}\nnetwork: {network}\nsecrets: {secrets}\n\n{}\n\narguments:\n{}",
         tool.manifest.name,
         for_terminal(&tool.manifest.version),
         tool.manifest.level,

@@ -70,6 +70,11 @@ impl HostPattern {
             && self.host.matches(target.host())
     }
 
+    /// Returns what is spoken to the targets; `None` means anything.
+    pub fn scheme(&self) -> Option<Scheme> {
+        self.scheme
+    }
+
     /// Tells whether looking up `name` could serve a target of this pattern.
     pub fn names(&self, name: &Host<String>) -> bool {
         self.host.matches(name)

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use policy::{
     Access, CallRequest, Decision, Grant, GrantSpec, Judge, Limits, NetworkScope, Permit, Principal, Recorder,
-    ToolScope,
+    SecretScope, ToolScope,
 };
 use protocol::{CallId, EventBody, Level};
 use sandbox::{Call, Ending, LoadedTool, Mount, Outcome, Sandbox, SandboxOptions, SystemResolver, Tls};
@@ -97,7 +97,12 @@ impl Given {
 
     #[expect(clippy::disallowed_methods, reason = "a test boots its own sandbox")]
     pub(crate) fn permit(&self, tool: &str, arguments: &Value) -> Permit {
-        let spec = GrantSpec { files: self.files.clone(), tools: ToolScope::All, network: NetworkScope::none() };
+        let spec = GrantSpec {
+            files: self.files.clone(),
+            tools: ToolScope::All,
+            network: NetworkScope::none(),
+            secrets: SecretScope::All,
+        };
         let request = CallRequest {
             call: CallId::from_random(1),
             principal: Principal::User,

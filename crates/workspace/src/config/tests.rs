@@ -39,6 +39,7 @@ fn the_checked_in_defaults_hold_where_nothing_is_said() {
         rules: Vec::new(),
         allowed_outbound_hosts: BTreeSet::new(),
         network: NetworkRules::default(),
+        allowed_secrets: BTreeSet::new(),
         providers: BTreeMap::new(),
     };
     assert_eq!(parse("").unwrap(), expected);
@@ -79,6 +80,9 @@ fn everything_that_can_be_said_is_understood() {
         block_url = ["https://a.example.com/admin"]
         allow_private = ["http://localhost:8080"]
 
+        [secrets]
+        allowed = ["GITHUB_TOKEN"]
+
         [providers.local]
         base_url = "http://127.0.0.1:8080/v1"
         "#,
@@ -107,6 +111,7 @@ fn everything_that_can_be_said_is_understood() {
             block_url: vec!["https://a.example.com/admin".parse().unwrap()],
             allow_private: vec!["http://localhost:8080".parse().unwrap()],
         },
+        allowed_secrets: BTreeSet::from(["GITHUB_TOKEN".parse().unwrap()]),
         providers: BTreeMap::from([("local".into(), provider)]),
     };
     assert_eq!(config, expected);
@@ -124,6 +129,14 @@ fn a_host_that_is_not_understood_is_refused_with_one_that_would_be() {
         let (line, found, _) = fault(&format!("[network]\n{key} = [\"{entry}\"]"));
         assert!(line == 2 && found.contains(message), "{line}: {found}");
     }
+}
+
+#[test]
+fn a_secret_that_cannot_be_called_so_is_refused_with_a_name_that_can() {
+    let (line, found, _) = fault("[secrets]\nallowed = [\"github-token\"]");
+    assert!(line == 2 && found.contains("write `GITHUB_TOKEN`"), "{line}: {found}");
+    let (line, _, hint) = fault("[secrets]\nalowed = []");
+    assert_eq!((line, hint.as_deref()), (2, Some("did you mean `allowed`?")));
 }
 
 #[test]

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use policy::{
-    Access, CommitPermit, CommitRequest, Decision, Grant, GrantSpec, Judge, NetworkScope, Principal, ToolScope,
+    Access, CommitPermit, CommitRequest, Decision, Grant, GrantSpec, Judge, NetworkScope, Principal, SecretScope,
+    ToolScope,
 };
 use protocol::{CallId, ChangeSet, ChangeSetId, Level, SessionId};
 use stage::{Dir, File, OpenHow, Opened, Quota, Scratch, Stage, StageOptions, Veil};
@@ -146,6 +147,7 @@ pub(crate) fn permit(workspace: &Workspace, change_set: &ChangeSetId, changes: &
         network: NetworkScope::none(),
         files: BTreeMap::from([(changes.mount.clone(), Access::ReadWrite)]),
         tools: ToolScope::All,
+        secrets: SecretScope::All,
     });
     let request = CommitRequest {
         change_set: change_set.clone(),

@@ -15,6 +15,7 @@ use wasmtime_wasi_http::Error;
 
 use super::exchange::forget_coding;
 use super::gate::Gate;
+use super::secrets::{Scrubber, Scrubbing};
 
 /// How a body is coded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +56,7 @@ pub(super) struct Received {
     body: Incoming,
     gate: Arc<Gate>,
     decoder: Option<MultiGzDecoder<Capped>>,
+    scrubbing: Option<Scrubbing>,
     /// Bytes that came, before they were decoded.
     wire_bytes: u64,
     end: Option<End>,
@@ -63,7 +65,8 @@ pub(super) struct Received {
 impl Received {
     pub(super) fn new(body: Incoming, gate: Arc<Gate>, coding: Coding, end: End) -> Self {
         let decoder = (coding == Coding::Gzip).then(|| MultiGzDecoder::new(Capped::new(gate.receivable())));
-        Self { body, gate, decoder, wire_bytes: 0, end: Some(end) }
+        let scrubbing = gate.scrubber().map(Scrubber::stream);
+        Self { body, gate, decoder, scrubbing, wire_bytes: 0, end: Some(end) }
     }
 
     fn finish(&mut self, failure: Option<String>) {
@@ -72,7 +75,7 @@ impl Received {
         }
     }
 
-    /// Returns `data` decoded, if it is within what the call may receive.
+    /// Returns `data` decoded and without secrets, if it is within what the call may receive.
     fn take(&mut self, data: Bytes) -> Result<Bytes, Error> {
         self.wire_bytes += data.len() as u64;
         let too_large = || Error::HttpResponseBodySize(Some(self.gate.max_received_bytes()));
@@ -84,21 +87,37 @@ impl Received {
                 Err(_) => return Err(Error::HttpResponseContentCoding(Some("gzip".into()))),
             },
         };
-        if self.gate.receive(decoded.len()) { Ok(decoded) } else { Err(too_large()) }
+        if !self.gate.receive(decoded.len()) {
+            return Err(too_large());
+        }
+        Ok(match &mut self.scrubbing {
+            None => decoded,
+            Some(scrubbing) => scrubbing.push(&decoded),
+        })
+    }
+
+    /// Returns what is left at the end.
+    fn rest(&mut self) -> Result<Option<Bytes>, Error> {
+        let decoded = self.undecoded()?;
+        let rest = match self.scrubbing.take() {
+            None => decoded,
+            Some(mut scrubbing) => [scrubbing.push(&decoded), scrubbing.finish()].concat().into(),
+        };
+        Ok((!rest.is_empty()).then_some(rest))
     }
 
     /// Returns what is left in the decoder at the end; a stream that was cut off is an error.
-    fn rest(&mut self) -> Result<Option<Bytes>, Error> {
-        let Some(mut decoder) = self.decoder.take() else { return Ok(None) };
+    fn undecoded(&mut self) -> Result<Bytes, Error> {
+        let Some(mut decoder) = self.decoder.take() else { return Ok(Bytes::new()) };
         if self.wire_bytes == 0 {
-            return Ok(None);
+            return Ok(Bytes::new());
         }
         decoder.try_finish().map_err(|_| Error::HttpResponseIncomplete)?;
         let rest = decoder.get_mut().drain();
         if !self.gate.receive(rest.len()) {
             return Err(Error::HttpResponseBodySize(Some(self.gate.max_received_bytes())));
         }
-        Ok((!rest.is_empty()).then_some(rest))
+        Ok(rest)
     }
 }
 

@@ -22,6 +22,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 use super::body::{Coding, Received};
 use super::dial::dial;
 use super::gate::{Admitted, Asked, Gate};
+use super::secrets::mentions;
 
 /// Bytes of a response's head.
 const MAX_HEAD_BYTES: usize = 64 << 10;
@@ -41,19 +42,23 @@ pub(super) type Answer = (Response<WasiBody>, Box<dyn Future<Output = Result<(),
 /// Sends `request` as the gate allows.
 pub(super) async fn exchange(
     gate: Arc<Gate>,
-    request: Request<WasiBody>,
+    mut request: Request<WasiBody>,
     options: RequestOptions,
 ) -> Result<Answer, Error> {
     let (url, target) = parse(&gate, &request)?;
-    let asked = Asked { method: request.method().as_str(), url: &url, target: &target };
+    let mentions = mentions(request.headers(), &url);
+    let asked = Asked { method: request.method().as_str(), url: &url, target: &target, mentions: &mentions };
     let Admitted { request: number, addresses } = gate.admit(&asked).await?;
     let sent_bytes = Arc::new(AtomicU64::new(0));
     let record = Record { gate: gate.clone(), number, sent_bytes: sent_bytes.clone() };
     let answered = async {
         let slot = gate.connection()?;
+        // From here on the URL holds values: it is sent, and nothing else.
+        let url = gate.secrets()?.fill(&mentions, request.headers_mut(), &url)?;
         let request = outgoing(request, &url, &target, sent_bytes)?;
         let Answered { response, address, connection } = transmit(&gate, &target, &addresses, request, options).await?;
         let (mut head, body) = response.into_parts();
+        scrub(&gate, &mut head);
         let coding = Coding::of(&mut head.headers)?;
         Ok((head, body, coding, address, connection, slot))
     };
@@ -135,6 +140,16 @@ fn host_header(url: &Url, target: &Target) -> Result<HeaderValue, Error> {
     let host = target.host();
     let text = url.port().map_or_else(|| host.to_string(), |port| format!("{host}:{port}"));
     HeaderValue::from_str(&text).map_err(|_| Error::HttpRequestUriInvalid)
+}
+
+/// Takes secrets out of the head of a response before anything reads it.
+fn scrub(gate: &Gate, head: &mut http::response::Parts) {
+    if let Some(scrubber) = gate.scrubber() {
+        scrubber.headers(&mut head.headers);
+        // The body may become longer or shorter; and the reason phrase is here.
+        head.headers.remove(CONTENT_LENGTH);
+        head.extensions.clear();
+    }
 }
 
 struct Answered {

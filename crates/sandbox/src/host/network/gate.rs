@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use policy::{Egress, Limits, NetworkScope, Ruling, Target, canonical_address};
+use policy::{
+    Egress, Grant, Limits, NetworkScope, Ruling, Scope, SecretScope, Target, canonical_address, judge_secret_path,
+};
 use protocol::{CallId, EventBody, Verdict};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
@@ -13,6 +15,7 @@ use wasmtime_wasi_http::Error;
 
 use super::dial::Tls;
 use super::resolver::Resolver;
+use super::secrets::{Mention, Scrubber, Secrets};
 
 /// How long looking up a name may take.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -38,6 +41,9 @@ pub struct Network {
     pub egress: Egress,
     /// Records what was decided before it takes effect.
     pub record: Arc<dyn Fn(EventBody) -> Result<(), NotRecorded> + Send + Sync>,
+    /// Every secret that the workspace allows: the permit's grant says which of them the call may send, and no response
+    /// shows any of them.
+    pub secrets: Arc<Secrets>,
 }
 
 /// A connection that was refused while a call ran.
@@ -56,6 +62,8 @@ pub(crate) struct Gate {
     call: CallId,
     /// What the permit grants, whatever the rules say.
     scope: NetworkScope,
+    /// The secrets that it grants.
+    held: SecretScope,
     network: Option<Network>,
     resolver: Arc<dyn Resolver>,
     pub(super) tls: Tls,
@@ -84,19 +92,23 @@ pub(super) struct Asked<'a> {
     pub(super) method: &'a str,
     pub(super) url: &'a Url,
     pub(super) target: &'a Target,
+    /// The placeholders in it.
+    pub(super) mentions: &'a [Mention],
 }
 
 impl Gate {
+    /// Returns the gate of a call that holds `grant`; without one it reaches nothing.
     pub(crate) fn new(
         call: CallId,
-        scope: NetworkScope,
+        grant: Option<&Grant>,
         network: Option<Network>,
         (resolver, tls): (Arc<dyn Resolver>, Tls),
         limits: &Limits,
     ) -> Self {
         Self {
             call,
-            scope,
+            scope: grant.map_or_else(NetworkScope::none, |grant| grant.network().clone()),
+            held: grant.map_or_else(|| Scope::Only([].into()), |grant| grant.secrets().clone()),
             network,
             resolver,
             tls,
@@ -113,7 +125,7 @@ impl Gate {
     #[cfg(test)]
     pub(crate) fn closed() -> Arc<Self> {
         let outside = (Arc::new(super::SystemResolver) as Arc<dyn Resolver>, Tls::new(Vec::new()).expect("TLS"));
-        Arc::new(Self::new(CallId::from_random(0), NetworkScope::none(), None, outside, &Limits::default()))
+        Arc::new(Self::new(CallId::from_random(0), None, None, outside, &Limits::default()))
     }
 
     /// Returns what was refused.
@@ -144,7 +156,13 @@ impl Gate {
                 return refuse(ruling);
             }
         }
-        self.decided(request, asked.method, &asked.target.to_string(), addresses.clone(), ruling)?;
+        if !asked.mentions.is_empty() {
+            let ruling = judge_secret_path(asked.target, &addresses);
+            if ruling.verdict != Verdict::Allow {
+                return refuse(ruling);
+            }
+        }
+        self.allowed(request, asked, addresses.clone(), ruling)?;
         Ok(Admitted { request, addresses })
     }
 
@@ -189,6 +207,13 @@ impl Gate {
         received_bytes: u64,
     ) {
         let call = self.call.clone();
+        let outcome = match (outcome, self.scrubber()) {
+            // Errors quote servers.
+            (protocol::RequestOutcome::Failed { reason }, Some(scrubber)) => {
+                protocol::RequestOutcome::Failed { reason: scrubber.text(&reason).into_owned() }
+            }
+            (outcome, _) => outcome,
+        };
         let _ = self.record(EventBody::RequestFinished { call, request, outcome, sent_bytes, received_bytes });
     }
 
@@ -209,10 +234,22 @@ impl Gate {
         if !self.scope.allows(asked.target) {
             return deny("grant.network", "No granted host pattern names this target.".into());
         }
-        match self.egress() {
-            Ok(egress) => egress.judge_url(asked.url, asked.target),
-            Err(_) => deny("grant.network", "This call has no network.".into()),
+        let Some(network) = &self.network else { return deny("grant.network", "This call has no network.".into()) };
+        let ruling = network.egress.judge_url(asked.url, asked.target);
+        if ruling.verdict != Verdict::Allow {
+            return ruling;
         }
+        network.secrets.refuse(&self.held, asked.mentions, asked.target).unwrap_or(ruling)
+    }
+
+    /// Returns the secrets that may be put into an admitted request.
+    pub(super) fn secrets(&self) -> Result<&Secrets, Error> {
+        self.network.as_ref().map(|network| &*network.secrets).ok_or(Error::HttpRequestDenied)
+    }
+
+    /// Returns what takes secrets out of responses; `None` where there are none.
+    pub(super) fn scrubber(&self) -> Option<&Scrubber> {
+        self.network.as_ref()?.secrets.scrubber()
     }
 
     fn egress(&self) -> Result<&Egress, Error> {
@@ -242,7 +279,7 @@ impl Gate {
 
     /// Records a request that was allowed and whose name has no address to connect to.
     fn unresolved(&self, request: u32, asked: &Asked<'_>, ruling: Ruling, error: Error) -> Error {
-        if let Err(unrecorded) = self.decided(request, asked.method, &asked.target.to_string(), Vec::new(), ruling) {
+        if let Err(unrecorded) = self.allowed(request, asked, Vec::new(), ruling) {
             return unrecorded;
         }
         let outcome = protocol::RequestOutcome::Failed { reason: error.to_string() };
@@ -272,8 +309,29 @@ impl Gate {
         ruling: Ruling,
     ) -> Result<(), Error> {
         let Ruling { verdict, rule, reason } = ruling;
-        let (call, method, target) = (self.call.clone(), method.to_owned(), target.to_owned());
-        self.record(EventBody::RequestDecided { call, request, method, target, addresses, verdict, rule, reason })
+        let (call, method, target, secrets) = (self.call.clone(), method.to_owned(), target.to_owned(), Vec::new());
+        let event =
+            EventBody::RequestDecided { call, request, method, target, addresses, verdict, rule, reason, secrets };
+        self.record(event)
+    }
+
+    /// Records a request that may be made, with the names of the secrets that go along.
+    fn allowed(&self, request: u32, asked: &Asked<'_>, addresses: Vec<IpAddr>, ruling: Ruling) -> Result<(), Error> {
+        let Ruling { verdict, rule, reason } = ruling;
+        let (call, method, target) = (self.call.clone(), asked.method.to_owned(), asked.target.to_string());
+        let secrets =
+            asked.mentions.iter().filter_map(|mention| mention.name.as_ref().map(ToString::to_string)).collect();
+        self.record(EventBody::RequestDecided {
+            call,
+            request,
+            method,
+            target,
+            addresses,
+            verdict,
+            rule,
+            reason,
+            secrets,
+        })
     }
 
     fn record(&self, event: EventBody) -> Result<(), Error> {

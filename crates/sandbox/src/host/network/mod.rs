@@ -9,9 +9,11 @@ mod exchange;
 mod gate;
 mod hooks;
 mod resolver;
+mod secrets;
 
 pub use dial::{InvalidRoots, Tls};
 pub(crate) use gate::Gate;
 pub use gate::{Network, NotRecorded, Refusal};
 pub(crate) use hooks::Hooks;
 pub use resolver::{Resolver, SystemResolver};
+pub use secrets::{Secrets, Unsearchable};

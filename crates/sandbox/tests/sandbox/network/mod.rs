@@ -1,5 +1,6 @@
 //! The gate: what is refused sends nothing, what is allowed goes exactly where it was judged to go.
 
+mod secrets;
 mod server;
 mod setting;
 
@@ -60,6 +61,7 @@ async fn an_allowed_request_goes_out_and_is_in_the_journal() {
             verdict: Verdict::Allow,
             rule: "all".into(),
             reason: "The rule allows it.".into(),
+            secrets: Vec::new(),
         },
         EventBody::RequestFinished {
             call,

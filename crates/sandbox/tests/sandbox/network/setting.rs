@@ -6,10 +6,11 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use async_trait::async_trait;
 use policy::{
-    CallRequest, Decision, Grant, GrantSpec, Judge, Limits, NetworkRules, NetworkScope, Principal, RuleSpec, ToolScope,
+    CallRequest, Decision, Grant, GrantSpec, Judge, Limits, NetworkRules, NetworkScope, Principal, RuleSpec,
+    SecretScope, SecretSpec, ToolScope,
 };
 use protocol::{CallId, EventBody, Level, Verdict};
-use sandbox::{Call, LoadedTool, Network, NotRecorded, Outcome, Resolver, Sandbox, SandboxOptions, Tls};
+use sandbox::{Call, LoadedTool, Network, NotRecorded, Outcome, Resolver, Sandbox, SandboxOptions, Secrets, Tls};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -56,6 +57,9 @@ pub(crate) struct Net {
     sandbox: Sandbox,
     scope: NetworkScope,
     rules: NetworkRules,
+    /// Every secret of the workspace, and those that the call is granted.
+    secrets: Arc<Secrets>,
+    held: SecretScope,
     is_recording: bool,
 }
 
@@ -84,12 +88,26 @@ impl Net {
             sandbox: sandbox.unwrap(),
             scope: NetworkScope::of(patterns(allowed)),
             rules: NetworkRules { allow_private, ..NetworkRules::default() },
+            secrets: Arc::new(Secrets::none()),
+            held: SecretScope::All,
             is_recording: true,
         }
     }
 
     pub(crate) fn with_rules(self, rules: NetworkRules) -> Self {
         Self { rules, ..self }
+    }
+
+    /// Returns this network with these secrets and their values.
+    pub(crate) fn with_secrets(self, secrets: Vec<(SecretSpec, &str)>) -> Self {
+        let secrets = secrets.into_iter().map(|(spec, value)| (spec, value.into()));
+        Self { secrets: Arc::new(Secrets::new(secrets).unwrap()), ..self }
+    }
+
+    /// Returns this network with a call that is granted these secrets only.
+    pub(crate) fn holding(self, names: &[&str]) -> Self {
+        let held = SecretScope::Only(names.iter().map(|name| name.parse().unwrap()).collect());
+        Self { held, ..self }
     }
 
     /// Returns this network with a journal that takes nothing.
@@ -108,8 +126,12 @@ impl Net {
     /// Runs `name`, which brings along what judges its connections only if it `asks` for them.
     #[expect(clippy::disallowed_methods, reason = "a test boots its own sandbox")]
     pub(crate) async fn run_with(&self, name: &str, arguments: Value, asks: bool) -> Outcome {
-        let grant =
-            Grant::root(GrantSpec { files: BTreeMap::new(), tools: ToolScope::All, network: self.scope.clone() });
+        let grant = Grant::root(GrantSpec {
+            files: BTreeMap::new(),
+            tools: ToolScope::All,
+            network: self.scope.clone(),
+            secrets: self.held.clone(),
+        });
         let request = CallRequest {
             call: CallId::from_random(1),
             principal: Principal::User,
@@ -131,7 +153,7 @@ impl Net {
             events.lock().unwrap().push(event);
             Ok(())
         };
-        let network = asks.then(|| Network { egress, record: Arc::new(record) });
+        let network = asks.then(|| Network { egress, record: Arc::new(record), secrets: self.secrets.clone() });
         let call = Call { tool: name, arguments: &arguments, mounts: Vec::new(), network, cancel: self.cancel.clone() };
         self.sandbox.run(permit, &self.load(name), call).await
     }

@@ -1,0 +1,171 @@
+//! The two files of a store, and the lock beside them.
+
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder, File, Metadata};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+
+use policy::SecretName;
+use secrecy::zeroize::Zeroizing;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::{Result, SecretError, StoredSecret};
+use crate::lease::lock_file;
+
+/// Raised when the files say something else.
+const FORMAT: u32 = 1;
+
+/// Bytes of either file: as many secrets as there may be, with room.
+const MAX_FILE_BYTES: u64 = 4 << 20;
+
+/// What was said of the secrets.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Index {
+    format: u32,
+    secrets: Vec<StoredSecret>,
+}
+
+/// Their values.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Values {
+    format: u32,
+    values: BTreeMap<SecretName, SecretString>,
+}
+
+/// The same, to be written.
+#[derive(Serialize)]
+struct ValuesRef<'a> {
+    format: u32,
+    values: BTreeMap<&'a SecretName, &'a str>,
+}
+
+/// The folder of a store. What is written goes through [`Folder::lock`].
+pub(super) struct Folder<'a> {
+    path: &'a Path,
+    _lock: Option<File>,
+}
+
+impl<'a> Folder<'a> {
+    /// Returns the folder for reading; it need not be there.
+    pub(super) fn at(path: &'a Path) -> Self {
+        Self { path, _lock: None }
+    }
+
+    /// Makes the folder where it is missing, and waits until nobody else writes to it.
+    pub(super) fn lock(path: &'a Path) -> Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at(path))?;
+        check(path, &fs::symlink_metadata(path).map_err(at(path))?, own_user()?, Metadata::is_dir)?;
+        let name = path.join("lock");
+        let lock = lock_file(&name).map_err(at(&name))?;
+        lock.lock().map_err(at(&name))?;
+        Ok(Self { path, _lock: Some(lock) })
+    }
+
+    pub(super) fn index(&self) -> Result<Vec<StoredSecret>> {
+        let path = self.path.join("index.json");
+        let Some(text) = self.read(&path)? else { return Ok(Vec::new()) };
+        let Index { format, secrets } = parsed(&path, &text)?;
+        if format == FORMAT { Ok(secrets) } else { Err(SecretError::Damaged { path, line: 1 }) }
+    }
+
+    pub(super) fn write_index(&self, mut secrets: Vec<StoredSecret>) -> Result<()> {
+        secrets.sort_by(|left, right| left.spec.name().cmp(right.spec.name()));
+        let text = serde_json::to_vec_pretty(&Index { format: FORMAT, secrets }).expect("an index is plain data");
+        self.replace("index.json", &text)
+    }
+
+    pub(super) fn values(&self) -> Result<BTreeMap<SecretName, SecretString>> {
+        let path = self.path.join("values.json");
+        let Some(text) = self.read(&path)? else { return Ok(BTreeMap::new()) };
+        let Values { format, values } = parsed(&path, &text)?;
+        if format == FORMAT { Ok(values) } else { Err(SecretError::Damaged { path, line: 1 }) }
+    }
+
+    pub(super) fn write_values(&self, values: &BTreeMap<SecretName, SecretString>) -> Result<()> {
+        let values = values.iter().map(|(name, value)| (name, value.expose_secret())).collect();
+        let text = serde_json::to_vec_pretty(&ValuesRef { format: FORMAT, values }).expect("values are plain data");
+        self.replace("values.json", &Zeroizing::new(text))
+    }
+
+    /// Returns the content of a file that nobody else can read, `None` when there is none.
+    fn read(&self, path: &Path) -> Result<Option<Zeroizing<String>>> {
+        let named = match fs::symlink_metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            named => named.map_err(at(path))?,
+        };
+        let user = own_user()?;
+        let folder = fs::symlink_metadata(self.path).map_err(at(self.path))?;
+        check(self.path, &folder, user, Metadata::is_dir)?;
+        check(path, &named, user, Metadata::is_file)?;
+        let file = File::open(path).map_err(at(path))?;
+        let opened = file.metadata().map_err(at(path))?;
+        if (opened.dev(), opened.ino()) != (named.dev(), named.ino()) {
+            return Err(SecretError::NotPrivate { path: path.to_owned(), problem: "was replaced while it was read" });
+        }
+        let mut text = Zeroizing::new(String::new());
+        file.take(MAX_FILE_BYTES).read_to_string(&mut text).map_err(at(path))?;
+        Ok(Some(text))
+    }
+
+    /// Writes a new file (0600) and renames it over the old one, so that there is always one of them, whole.
+    fn replace(&self, name: &str, content: &[u8]) -> Result<()> {
+        let path = self.path.join(name);
+        let write = || {
+            let mut file = tempfile::NamedTempFile::new_in(self.path)?;
+            file.write_all(content)?;
+            file.as_file().sync_all()?;
+            file.persist(&path)?;
+            File::open(self.path)?.sync_all()
+        };
+        write().map_err(at(&path))
+    }
+}
+
+/// Refuses what somebody else could read, or put there.
+fn check(path: &Path, found: &Metadata, user: u32, is_kind: fn(&Metadata) -> bool) -> Result<()> {
+    let problem = if !is_kind(found) {
+        "is not what belongs there: a link, or something else than the runtime made"
+    } else if found.uid() != user {
+        "belongs to another user; secrets are read from your own files only"
+    } else if found.mode() & 0o077 != 0 {
+        "can be reached by other users; close it with chmod go= and change the values that they may have seen"
+    } else {
+        return Ok(());
+    };
+    Err(SecretError::NotPrivate { path: path.to_owned(), problem })
+}
+
+/// Returns the user that this process acts as (proc(5)).
+fn own_user() -> Result<u32> {
+    let own = Path::new("/proc/self");
+    fs::metadata(own).map(|own| own.uid()).map_err(at(own))
+}
+
+/// Reads JSON whose errors may quote it: only their place is told.
+fn parsed<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(|error| SecretError::Damaged { path: path.to_owned(), line: error.line() })
+}
+
+fn at(path: &Path) -> impl Fn(io::Error) -> SecretError {
+    let path: PathBuf = path.to_owned();
+    move |source| SecretError::Io { path: path.clone(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_belongs_to_another_user_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let found = fs::symlink_metadata(folder.path()).unwrap();
+        assert_eq!(found.uid(), own_user().unwrap());
+        let refused = check(folder.path(), &found, found.uid() + 1, Metadata::is_dir).unwrap_err();
+        assert!(refused.to_string().contains("belongs to another user"));
+    }
+}
