@@ -1,11 +1,14 @@
 //! One call of a tool through the whole tool path, against its floor.
 
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use protocol::{Arguments, CallId, CallOutcome, ToolCall};
 use serde_json::Value;
+use tempfile::TempDir;
 use testkit::{Runtime, random};
 use tokio_util::sync::CancellationToken;
 use tools::{ToolSession, builtin};
@@ -33,51 +36,60 @@ struct Took {
     whole: Vec<Duration>,
 }
 
+/// The least that a call could take.
+pub(crate) enum Lowest {
+    /// The same component on bare wasmtime, with a folder as `/tmp`.
+    Bare(Floor, TempDir),
+    /// One request to this server by itself.
+    Exchange(SocketAddr),
+}
+
+impl Lowest {
+    /// Returns bare wasmtime with the component of the built-in `tool`.
+    pub(crate) fn bare(tool: &str) -> Result<Self> {
+        let floor = Floor::new(&component(tool)?).map_err(|error| bare(&error))?;
+        Ok(Self::Bare(floor, tempfile::tempdir()?))
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Bare(..) => "bare wasmtime",
+            Self::Exchange(_) => "a bare exchange",
+        }
+    }
+
+    async fn took(&self, root: &Path, tool: &str, arguments: &str) -> Result<Duration> {
+        match self {
+            Self::Bare(floor, tmp) => {
+                floor.call([root, tmp.path()], tool, arguments).await.map_err(|error| bare(&error))
+            }
+            Self::Exchange(server) => exchange(*server),
+        }
+    }
+}
+
 impl Pairs {
-    /// Measures the call in `runtime` against the same component on bare wasmtime.
-    pub(crate) async fn against_bare(&self, runtime: &Runtime) -> Result<Vec<Row>> {
-        let floor = Floor::new(&component(self.tool)?).map_err(|error| bare(&error))?;
-        let arguments = self.arguments.to_string();
-        let (folder, tmp) = (runtime.root().to_owned(), tempfile::tempdir()?);
-        let lowest =
-            async || floor.call([&folder, tmp.path()], self.tool, &arguments).await.map_err(|error| bare(&error));
-        let (took, ratio) = self.measure(runtime, lowest).await?;
-        let mut rows = self.rows("bare wasmtime", took);
-        rows.push(Row::against(
-            format!("{}, whole path / bare", self.name),
-            format!("{ratio:.2}"),
-            "at most 2",
-            ratio <= MAX_RATIO,
-        ));
-        Ok(rows)
-    }
-
-    /// Measures the call in `runtime` against `floor`, which is told as `what`.
-    pub(crate) async fn against(
-        &self,
-        runtime: &Runtime,
-        what: &str,
-        floor: impl AsyncFn() -> Result<Duration>,
-    ) -> Result<Vec<Row>> {
-        Ok(self.rows(what, self.measure(runtime, floor).await?.0))
-    }
-
-    async fn measure(&self, runtime: &Runtime, floor: impl AsyncFn() -> Result<Duration>) -> Result<(Took, f64)> {
-        let session = runtime.session();
+    /// Measures the call in `runtime` against its floor.
+    pub(crate) async fn measure(&self, runtime: &Runtime, lowest: Lowest) -> Result<Vec<Row>> {
+        let (session, text) = (runtime.session(), self.arguments.to_string());
         let mut took = Took::default();
         for pair in 0..self.count + self.count / 10 {
-            let floor_took = floor().await?;
+            let floor = lowest.took(runtime.root(), self.tool, &text).await?;
             let (whole, inside) = call(runtime, &session, self.tool, &self.arguments).await?;
             // The first ones warm up.
             if pair >= self.count / 10 {
-                took.floor.push(floor_took);
+                took.floor.push(floor);
                 took.whole.push(whole);
                 took.inside.push(inside);
             }
         }
-        let median = |durations: &[Duration]| Sample::new(durations.to_vec()).median().as_secs_f64();
         let ratio = median(&took.whole) / median(&took.floor);
-        Ok((took, ratio))
+        let mut rows = self.rows(lowest.name(), took);
+        if let Lowest::Bare(..) = lowest {
+            let what = format!("{}, whole path / bare", self.name);
+            rows.push(Row::against(what, format!("{ratio:.2}"), "at most 2", ratio <= MAX_RATIO));
+        }
+        Ok(rows)
     }
 
     fn rows(&self, floor: &str, took: Took) -> Vec<Row> {
@@ -88,6 +100,21 @@ impl Pairs {
         };
         vec![row(floor, took.floor), row("in the sandbox", took.inside), row("whole tool path", took.whole)]
     }
+}
+
+fn median(durations: &[Duration]) -> f64 {
+    Sample::new(durations.to_vec()).median().as_secs_f64()
+}
+
+/// Returns how long one request takes by itself.
+fn exchange(server: SocketAddr) -> Result<Duration> {
+    let started = Instant::now();
+    let mut stream = TcpStream::connect(server)?;
+    stream.write_all(format!("GET / HTTP/1.1\r\nhost: {server}\r\n\r\n").as_bytes())?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    ensure!(answer.starts_with(b"HTTP/1.1 200"), "the server said {} bytes", answer.len());
+    Ok(started.elapsed())
 }
 
 /// Returns how long one call took, as a whole and in the sandbox.
@@ -102,10 +129,10 @@ pub(crate) async fn call(
     let proposal = ToolCall { wire_id: String::new(), call, tool: tool.into(), arguments };
     let started = Instant::now();
     let finished = runtime.tools.call(session, &proposal, &CancellationToken::new()).await?;
-    let took = started.elapsed();
+    let whole = started.elapsed();
     let (outcome, said) = (&finished.outcome, &finished.result.text);
     ensure!(*outcome == CallOutcome::Succeeded, "the call of `{tool}` ended with {outcome:?}: {said}");
-    Ok((took, Duration::from_micros(finished.usage.wall_us)))
+    Ok((whole, Duration::from_micros(finished.usage.wall_us)))
 }
 
 /// Returns the component of the built-in tool called `name`.

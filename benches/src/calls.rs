@@ -1,17 +1,15 @@
 //! What one call costs: (a) `read` of a small file, (e) `js` of a one-liner, (g) `shell` of a pipeline of three commands,
 //! (h) `fetch` from a server on loopback.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use serde_json::json;
 use testkit::{Runtime, Server, Setup};
 
-use crate::call::{Pairs, with_a_small_file};
+use crate::call::{Lowest, Pairs, with_a_small_file};
 use crate::table::{Row, Sample, micros};
 
 /// 160 lines in, one number out.
@@ -29,9 +27,10 @@ pub(crate) async fn measure() -> Result<Vec<Row>> {
     // On a worker, as sessions run.
     tokio::spawn(async move {
         let runtime = with_a_small_file(&path)?;
-        let mut rows = read().against_bare(&runtime).await?;
-        rows.extend(js().against_bare(&runtime).await?);
-        rows.extend(shell().against_bare(&runtime).await?);
+        let mut rows = Vec::new();
+        for pairs in [read(), js(), shell()] {
+            rows.extend(pairs.measure(&runtime, Lowest::bare(pairs.tool)?).await?);
+        }
         rows.push(bash(&runtime)?);
         rows.extend(fetch(&path).await?);
         Ok(rows)
@@ -72,16 +71,5 @@ async fn fetch(cache: &Path) -> Result<Vec<Row>> {
     let url = format!("http://{}/", server.address());
     let runtime = Runtime::with(cache, Setup { hosts: vec![url.trim_end_matches('/').parse()?], ..Setup::default() });
     let pairs = Pairs { name: "(h) fetch", tool: "fetch", arguments: json!({ "url": url }), count: 500 };
-    pairs.against(&runtime, "a bare exchange", async || exchange(server.address())).await
-}
-
-/// Returns how long one request takes by itself.
-fn exchange(server: SocketAddr) -> Result<Duration> {
-    let started = Instant::now();
-    let mut stream = TcpStream::connect(server)?;
-    stream.write_all(format!("GET / HTTP/1.1\r\nhost: {server}\r\n\r\n").as_bytes())?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    ensure!(answer.len() > PAGE_BYTES, "the server said {} bytes", answer.len());
-    Ok(started.elapsed())
+    pairs.measure(&runtime, Lowest::Exchange(server.address())).await
 }

@@ -38,6 +38,8 @@ pub(crate) struct Site {
     pub(crate) config: Settings,
     /// The person's extensions; a place of the runtime's own, such as the demo's, has none.
     pub(crate) extensions: Option<PathBuf>,
+    /// The folder of secrets of a place of the runtime's own; elsewhere they are the person's.
+    pub(crate) secrets: Option<PathBuf>,
 }
 
 impl Site {
@@ -52,7 +54,7 @@ impl Site {
     /// Reads the configuration of the workspace at `root`.
     pub(crate) fn at(root: PathBuf) -> Result<Self, Failure> {
         let config = Config::load(&root).map_err(unconfigured)?;
-        Ok(Self { root, config, extensions: None })
+        Ok(Self { root, config, extensions: None, secrets: None })
     }
 
     /// Opens the workspace's state, and says what was found unfinished in it.
@@ -106,6 +108,10 @@ impl Site {
 
     /// Returns the person's secrets, which no tool may read.
     pub(crate) fn secret_store(&self) -> Result<SecretStore, Failure> {
+        if let Some(folder) = &self.secrets {
+            self.check_apart("secrets", folder)?;
+            return Ok(SecretStore::new(folder.clone(), None));
+        }
         let folder = place::secrets()?;
         self.check_apart("secrets", &folder)?;
         let keychain = place::has_session_bus().then(|| Arc::new(SecretService) as Arc<dyn Keychain>);

@@ -15,6 +15,7 @@ fn every_line_of_the_demo_is_as_it_should_be() {
     let expected = [
         "8 commits",
         "byte for byte",
+        "the server got the key",
         "`grant.files`",
         "`grant.files`",
         "not possible",
@@ -22,6 +23,9 @@ fn every_line_of_the_demo_is_as_it_should_be() {
         "`wasm_max_memory_size`",
         "`protected-paths`",
         "`protected-paths`",
+        "`grant.network`",
+        "`network.private`",
+        "`secrets.host`",
         "12 model calls",
     ];
     assert_eq!(rows.len(), expected.len(), "{rows:#?}");

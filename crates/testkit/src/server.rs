@@ -48,15 +48,15 @@ fn listen(listener: &TcpListener, answer: &Arc<Answer>, is_over: &AtomicBool) {
             return;
         }
         let answer = answer.clone();
-        std::thread::spawn(move || serve(stream, &*answer));
+        std::thread::spawn(move || serve(&stream, &*answer));
     }
 }
 
-fn serve(stream: TcpStream, answer: &Answer) {
-    let mut reader = BufReader::new(&stream);
+fn serve(mut stream: &TcpStream, answer: &Answer) {
+    let mut reader = BufReader::new(stream);
     if let Some(request) = request(&mut reader) {
         // A client that went away is no failure of the test.
-        let _ = (&stream).write_all(&answer(&request));
+        let _ = stream.write_all(&answer(&request));
     }
 }
 

@@ -3,17 +3,21 @@
 //! Nothing here is staged for show: loop, tools, sandbox, policy and journal are those of every session. Only the
 //! planner is scripted.
 
+mod carrier;
+
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use policy::Principal;
-use protocol::{CallId, CallOutcome, Event, EventBody, SessionId, TurnId, TurnOutcome};
+use protocol::{CallId, CallOutcome, Event, EventBody, SessionId, TurnId, TurnOutcome, Verdict};
 use providers::{Delta, ScriptedModel};
 use query::{Driver, Turned};
 use tools::{Package, ToolSession, Unattended, builtin};
 use workspace::{ChangeSetRecord, SessionView, Workspace};
+
+use carrier::Carrier;
 
 use super::changes::take_back;
 use super::print;
@@ -24,38 +28,43 @@ use crate::progress::{Progress, stopped};
 
 /// The sample repository.
 const SAMPLE: [(&str, &str); 14] = [
-    (".gitignore", include_str!("../../demo/sample/.gitignore")),
-    ("CHANGELOG.md", include_str!("../../demo/sample/CHANGELOG.md")),
-    ("README.md", include_str!("../../demo/sample/README.md")),
-    ("boxagnts.toml", include_str!("../../demo/sample/boxagnts.toml")),
-    ("docs/format.md", include_str!("../../demo/sample/docs/format.md")),
-    ("events.csv", include_str!("../../demo/sample/events.csv")),
-    ("parcel/__init__.py", include_str!("../../demo/sample/parcel/__init__.py")),
-    ("parcel/__main__.py", include_str!("../../demo/sample/parcel/__main__.py")),
-    ("parcel/events.py", include_str!("../../demo/sample/parcel/events.py")),
-    ("parcel/status.py", include_str!("../../demo/sample/parcel/status.py")),
+    (".gitignore", include_str!("../../../demo/sample/.gitignore")),
+    ("CHANGELOG.md", include_str!("../../../demo/sample/CHANGELOG.md")),
+    ("README.md", include_str!("../../../demo/sample/README.md")),
+    ("boxagnts.toml", include_str!("../../../demo/sample/boxagnts.toml")),
+    ("docs/format.md", include_str!("../../../demo/sample/docs/format.md")),
+    ("events.csv", include_str!("../../../demo/sample/events.csv")),
+    ("parcel/__init__.py", include_str!("../../../demo/sample/parcel/__init__.py")),
+    ("parcel/__main__.py", include_str!("../../../demo/sample/parcel/__main__.py")),
+    ("parcel/events.py", include_str!("../../../demo/sample/parcel/events.py")),
+    ("parcel/status.py", include_str!("../../../demo/sample/parcel/status.py")),
     ("tests/__init__.py", ""),
-    ("tests/test_events.py", include_str!("../../demo/sample/tests/test_events.py")),
-    ("tests/test_status.py", include_str!("../../demo/sample/tests/test_status.py")),
+    ("tests/test_events.py", include_str!("../../../demo/sample/tests/test_events.py")),
+    ("tests/test_status.py", include_str!("../../../demo/sample/tests/test_status.py")),
     (".git/HEAD", "ref: refs/heads/main\n"),
 ];
 
 /// Tools that only the demo has: components that do not mean well.
 const PROBES: [(&str, &[u8]); 2] = include!(concat!(env!("OUT_DIR"), "/probes.rs"));
 
-const GOOD: &str = include_str!("../../demo/good.toml");
-const BAD: &str = include_str!("../../demo/bad.toml");
+const CARRIER: &str = include_str!("../../../demo/carrier.toml");
+const GOOD: &str = include_str!("../../../demo/good.toml");
+const BAD: &str = include_str!("../../../demo/bad.toml");
 
 /// Lines of a diff that the demo shows.
 const DIFF_LINES: usize = 24;
 
 pub(crate) async fn demo() -> Result<Exit, Failure> {
     let started = Instant::now();
-    let folder = tempfile::tempdir().map_err(|error| Failure::internal(format!("no temporary folder: {error}")))?;
-    lay_out(folder.path()).map_err(|error| Failure::internal(format!("the sample cannot be copied: {error}")))?;
+    let temporary = || tempfile::tempdir().map_err(|error| Failure::internal(format!("no temporary folder: {error}")));
+    let (folder, secrets) = (temporary()?, temporary()?);
+    let carrier = Carrier::start().map_err(|error| Failure::internal(format!("no server on loopback: {error}")))?;
+    lay_out(folder.path(), &carrier)
+        .map_err(|error| Failure::internal(format!("the sample cannot be copied: {error}")))?;
     let root = folder.path().canonicalize().map_err(Failure::internal)?;
-    let stage = Stage::open(Site::at(root)?)?;
+    let stage = Stage::open(Site { secrets: Some(secrets.path().join("secrets")), ..Site::at(root)? }, carrier)?;
     let mut rows = work(&stage).await?;
+    rows.push(converse(&stage).await?);
     rows.extend(misbehave(&stage).await?);
     print(&table(&rows))?;
     let held = rows.iter().all(|row| row.as_expected);
@@ -68,11 +77,11 @@ fn conclusion(held: bool) -> &'static str {
 }
 
 /// Copies the sample, with a link that leads out of it.
-fn lay_out(root: &Path) -> std::io::Result<()> {
+fn lay_out(root: &Path, carrier: &Carrier) -> std::io::Result<()> {
     for (path, content) in SAMPLE {
         let path = root.join(path);
         std::fs::create_dir_all(path.parent().unwrap_or(root))?;
-        std::fs::write(path, content)?;
+        std::fs::write(path, carrier.addressed(content))?;
     }
     std::os::unix::fs::symlink("/etc/passwd", root.join("docs/passwd"))
 }
@@ -82,10 +91,12 @@ struct Stage {
     site: Site,
     workspace: Arc<Workspace>,
     events: Arc<Mutex<Vec<Event>>>,
+    carrier: Carrier,
 }
 
 impl Stage {
-    fn open(site: Site) -> Result<Self, Failure> {
+    fn open(site: Site, carrier: Carrier) -> Result<Self, Failure> {
+        carrier.give_key(&site.secret_store()?)?;
         let workspace = site.workspace()?;
         let (events, progress) = (Arc::new(Mutex::new(Vec::new())), Progress::new());
         let seen = events.clone();
@@ -93,13 +104,13 @@ impl Stage {
             progress.event(event);
             seen.lock().unwrap_or_else(PoisonError::into_inner).push(event.clone());
         }));
-        Ok(Self { site, workspace, events })
+        Ok(Self { site, workspace, events, carrier })
     }
 
     /// Plays `script` as one session, and returns how it ended.
     async fn play(&self, task: &str, script: &str) -> Result<Turned, Failure> {
         let call_ids = Arc::new(|| CallId::from_random(random()));
-        let model = ScriptedModel::parse(script, call_ids).map_err(Failure::internal)?;
+        let model = ScriptedModel::parse(&self.carrier.addressed(script), call_ids).map_err(Failure::internal)?;
         let mut packages = builtin();
         packages.extend(PROBES.iter().map(|(manifest, component)| Package {
             manifest: Cow::Borrowed(*manifest),
@@ -171,6 +182,22 @@ fn undo(stage: &Stage, set: &ChangeSetRecord) -> Result<Row, Failure> {
     })
 }
 
+/// Plays the planner that uses a key, and looks for the key everywhere.
+async fn converse(stage: &Stage) -> Result<Row, Failure> {
+    print("\nA planner with a key that it never sees\n")?;
+    let turned = stage.play("How many parcels has the carrier?", CARRIER).await?;
+    print(&format!("\n{}", turned.answer))?;
+    let told = serde_json::to_string(&stage.taken()).map_err(Failure::internal)?;
+    let is_kept = stage.carrier.key_lies_in(&stage.site.root).map_err(Failure::internal)?;
+    let is_hidden = !is_kept && !told.contains(stage.carrier.key()) && told.contains("{{secret:CARRIER_KEY}}");
+    Ok(Row {
+        attempt: "use a key without seeing it".into(),
+        outcome: "the server got the key, and said it back; journal and files have its name".into(),
+        by: "sandbox",
+        as_expected: turned.outcome == TurnOutcome::Done && stage.carrier.got_key() && is_hidden,
+    })
+}
+
 /// Plays the planner gone wrong; each attempt is a row.
 async fn misbehave(stage: &Stage) -> Result<Vec<Row>, Failure> {
     print("\nA planner gone wrong\n")?;
@@ -198,13 +225,25 @@ fn attempt(event: &Event, events: &[Event]) -> Option<Row> {
     if tool == "list" {
         return None;
     }
+    let refused = events.iter().find_map(|event| refusal(event, call));
     let (outcome, by, as_expected) = match outcome {
+        CallOutcome::Rejected if refused.is_some() => {
+            (format!("refused by rule `{}`", refused.unwrap_or_default()), "sandbox", true)
+        }
         CallOutcome::Denied { rule } => (format!("refused by rule `{rule}`"), "policy", true),
         CallOutcome::Stopped { cause } => (format!("stopped: {}", stopped(*cause)), "sandbox", true),
         CallOutcome::Rejected => (format!("not possible: {}", clause(summary)), "sandbox", true),
         other => (format!("{other:?}"), "", false),
     };
     Some(Row { attempt: intent(call, events).unwrap_or_else(|| tool.clone()), outcome, by, as_expected })
+}
+
+/// Returns the rule that refused a request of `call`.
+fn refusal<'a>(event: &'a Event, call: &CallId) -> Option<&'a str> {
+    match &event.body {
+        EventBody::RequestDecided { call: asking, verdict: Verdict::Deny, rule, .. } if asking == call => Some(rule),
+        _ => None,
+    }
 }
 
 /// Returns what the planner said when it proposed `call`: "I loop for ever." is the attempt to loop for ever.
