@@ -119,7 +119,7 @@ impl Site {
     }
 
     /// Returns the values of the secrets that this workspace allows.
-    fn secrets(&self) -> Result<Secrets, Failure> {
+    pub(crate) fn secrets(&self) -> Result<Secrets, Failure> {
         if self.config.allowed_secrets.is_empty() {
             // Those of other workspaces are out of reach too.
             place::secrets().map_or(Ok(()), |folder| self.check_apart("secrets", &folder))?;

@@ -359,6 +359,27 @@ fn no_byte_that_the_product_wrote_holds_a_secret() {
 }
 
 #[test]
+fn having_stored_a_secret_gives_it_to_no_workspace() {
+    let (machine, server) = (Machine::new(), Echo::start());
+    let host = format!("http://127.0.0.1:{}", server.port);
+    assert_eq!(machine.set(&["KEY", "--host", &host, "--header", "X-Key"], "0123456789").code, Some(0));
+    let request = json!({"url": server.url("/plain"), "headers": {"X-Key": "{{secret:KEY}}"}});
+    for (allowed, rule) in [("[]", "secrets.grant"), ("[\"OTHER\"]", "secrets.grant")] {
+        machine.allow(server.port, allowed);
+        let said = machine.fetch(&request);
+        assert_ne!(said.code, Some(0), "{said:?}");
+        assert!(said.stderr.contains(rule), "{said:?}");
+    }
+    machine.allow(server.port, "[\"KEY\", \"OTHER\"]");
+    let missing = json!({"url": server.url("/plain"), "headers": {"X-Key": "{{secret:OTHER}}"}});
+    let said = machine.fetch(&missing);
+    assert!(said.stderr.contains("secrets.unknown"), "{said:?}");
+    assert!(server.heads().is_empty(), "{:?}", server.heads());
+    assert_eq!(machine.fetch(&request).code, Some(0));
+    assert!(server.heads()[0].contains("x-key: 0123456789\r\n"), "{:?}", server.heads());
+}
+
+#[test]
 fn a_person_stores_lists_and_removes_secrets() {
     let machine = Machine::new();
     let token =

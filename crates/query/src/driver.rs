@@ -230,3 +230,21 @@ impl Turn<'_> {
         Ok(Turned { outcome, answer: self.answer })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use policy::Placement;
+
+    #[test]
+    fn the_model_is_told_of_secrets_only_where_there_are_some() {
+        assert_eq!(system_prompt(&[]), SYSTEM_PROMPT);
+        let hosts = ["https://api.test".parse().unwrap()].into();
+        let placement = Placement::Query { name: "key".into() };
+        let spec = SecretSpec::new("MAPS".parse().unwrap(), hosts, placement).unwrap();
+        let told = system_prompt(&[&spec]);
+        assert!(told.starts_with(SYSTEM_PROMPT) && told.contains(SECRETS_PROMPT), "{told}");
+        let line = "- MAPS: query parameter `key` with the value `{{secret:MAPS}}`; only to https://api.test:443\n";
+        assert!(told.ends_with(line), "{told}");
+    }
+}

@@ -32,6 +32,7 @@ pub(crate) async fn doctor(place: &Place) -> Result<Exit, Failure> {
         Check { what: "tool cache", found: place::artifact_cache().map(|path| path.display().to_string()) },
         Check { what: "sandbox", found: sandbox(&site).await },
         Check { what: "extensions", found: extensions(&site).await },
+        Check { what: "secrets", found: secrets(&site) },
         Check { what: "model", found: model(&site.config) },
     ];
     conclude(&checks)
@@ -84,6 +85,13 @@ async fn sandbox(site: &Site) -> Result<String, Failure> {
 async fn extensions(site: &Site) -> Result<String, Failure> {
     let tools = site.tools(site.workspace()?, builtin(), Arc::new(Unattended))?;
     extension::check(tools.registry()).await
+}
+
+/// Counts the secrets that this workspace allows, and reads their values.
+fn secrets(site: &Site) -> Result<String, Failure> {
+    let allowed = site.config.allowed_secrets.len();
+    let stored = site.secrets()?.specs().count();
+    Ok(format!("{allowed} allowed here, {stored} of them stored"))
 }
 
 fn model(config: &Settings) -> Result<String, Failure> {

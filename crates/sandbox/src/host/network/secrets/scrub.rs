@@ -13,6 +13,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::Unsearchable;
 use super::spelling::spellings;
 
+/// Bytes of all values: tens of long tokens. Each becomes tens of states of the search.
+const MAX_VALUES_BYTES: usize = 16 << 10;
+
 /// Bytes that the compiled search may take.
 const MAX_SEARCH_BYTES: usize = 64 << 20;
 
@@ -33,6 +36,9 @@ struct Search {
 impl Scrubber {
     /// Returns what finds `values`.
     pub(super) fn new(values: &[(&SecretName, &str)]) -> Result<Self, Unsearchable> {
+        if values.iter().map(|(_, value)| value.len()).sum::<usize>() > MAX_VALUES_BYTES {
+            return Err(Unsearchable);
+        }
         let syntax = syntax::Config::new().unicode(false).utf8(false).nest_limit(1000);
         let mut placeholders = Vec::new();
         let mut parsed = Vec::new();
@@ -248,6 +254,17 @@ mod tests {
                 assert_eq!(clean, whole, "{size}");
             }
         }
+    }
+
+    #[test]
+    fn what_a_workspace_may_allow_can_be_searched_for_and_more_is_refused() {
+        let names: Vec<SecretName> = (0..5).map(|number| format!("KEY_{number}").parse().unwrap()).collect();
+        let values: Vec<String> = (0..5).map(|number| format!("{number}<{}", "é/+x".repeat(818))).collect();
+        let all: Vec<_> =
+            names.iter().zip(values.iter().map(|value| &value[..value.floor_char_boundary(4096)])).collect();
+        assert!(Scrubber::new(&all).is_err());
+        let scrubber = Scrubber::new(&all[..4]).unwrap();
+        assert_eq!(scrubber.text(&format!("a{}b", all[3].1)), "a{{secret:KEY_3}}b");
     }
 
     #[test]
