@@ -9,6 +9,7 @@ mod exchange;
 mod gate;
 mod hooks;
 mod resolver;
+pub(crate) mod sockets;
 
 pub use dial::{InvalidRoots, Tls};
 pub(crate) use gate::Gate;
