@@ -83,6 +83,9 @@ enum Step {
     Stream {
         socket: usize,
         to: Option<SocketAddr>,
+        /// Keeps the streams of the last time open meanwhile.
+        #[serde(default)]
+        keeps: bool,
     },
     /// Sends one datagram to each; to nobody named where there is none.
     Send {

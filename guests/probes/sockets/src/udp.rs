@@ -32,8 +32,8 @@ impl Udp {
                 self.socket.start_bind(&instance_network(), wasi(*to))?;
                 self.socket.finish_bind()?;
             }
-            Step::Stream { to, .. } => {
-                self.streams = None;
+            Step::Stream { to, keeps, .. } => {
+                self.streams = self.streams.take().filter(|_| *keeps);
                 self.streams = Some(self.socket.stream(to.map(wasi))?);
             }
             Step::Send { to, text, .. } => return self.send(to, text),

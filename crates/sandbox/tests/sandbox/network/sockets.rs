@@ -133,6 +133,7 @@ async fn datagrams_go_to_and_fro_and_each_destination_is_in_the_journal_once() {
                 { "do": "stream", "socket": 1, "to": to[0] },
                 { "do": "bind", "socket": 1, "to": any },
                 { "do": "stream", "socket": 1, "to": to[0] },
+                { "do": "stream", "socket": 1, "to": null, "keeps": true },
                 send(1, &[]), receive(1), send(1, &to), receive(1),
             ])),
         );
@@ -151,6 +152,7 @@ async fn datagrams_go_to_and_fro_and_each_destination_is_in_the_journal_once() {
             "invalid-state",
             "ok",
             "ok",
+            "invalid-state",
             "1",
             &back,
             "1",

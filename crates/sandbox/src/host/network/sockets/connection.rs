@@ -320,3 +320,35 @@ impl OutputStream for Writer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::TcpListener;
+
+    use super::super::super::Gate;
+    use super::*;
+    use crate::bindings::sockets::network::IpAddressFamily;
+
+    #[tokio::test]
+    async fn what_waits_to_be_sent_comes_before_the_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (gate, options) = (Gate::closed(), Options::new(IpAddressFamily::Ipv4));
+        let (record, slot) = (Record::new(gate.clone(), 1), gate.connection().unwrap());
+        let to = listener.local_addr().unwrap();
+        let connection = connect(to, (options, KeepAlive::default()), record, slot).await.unwrap();
+        let (mut peer, _) = listener.accept().await.unwrap();
+        let mut writer = Writer::new(connection.clone());
+        let mut written = 0;
+        while writer.rest.is_none() {
+            writer.ready().await;
+            let permitted = writer.check_write().unwrap();
+            writer.write(vec![1; permitted].into()).unwrap();
+            written += permitted;
+        }
+        connection.shut(Shutdown::Write);
+        let mut read = Vec::new();
+        tokio::time::timeout(CONNECT_TIMEOUT, peer.read_to_end(&mut read)).await.unwrap().unwrap();
+        assert_eq!(read.len(), written);
+    }
+}
