@@ -25,7 +25,6 @@ struct Arguments {
 /// What kind of socket: `tcp4`, and so on.
 #[derive(Deserialize, Clone, Copy)]
 #[serde(rename_all = "lowercase")]
-#[cfg_attr(not(target_arch = "wasm32"), expect(dead_code, reason = "only the component has sockets"))]
 enum Kind {
     Tcp4,
     Tcp6,
