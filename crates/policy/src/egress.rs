@@ -8,7 +8,7 @@ use url::{Host, Url};
 
 use crate::capability::Grant;
 use crate::judge::{Finding, Judge};
-use crate::network::Target;
+use crate::network::{HostPattern, Scheme, Target, UrlPattern};
 use crate::rule::Effect;
 
 /// One connection as it was judged: never `Ask`, because nobody can be asked in the middle of a call.
@@ -60,8 +60,16 @@ impl Egress {
         }
     }
 
+    /// Judges a connection to `target` over which go bytes that nobody reads: no URL of it may be blocked.
+    pub fn judge_raw(&self, target: &Target) -> Ruling {
+        match self.judge.network().blocks_raw(target) {
+            Some(pattern) => Ruling::deny("network.block_url", format!("`{pattern}` is blocked.")),
+            None => self.judge_target(target),
+        }
+    }
+
     /// Judges a connection to `target`.
-    pub fn judge_target(&self, target: &Target) -> Ruling {
+    fn judge_target(&self, target: &Target) -> Ruling {
         let Finding { verdict, rule, reason, .. } =
             self.judge.find_connect(&self.tool, self.level, target, &self.grant);
         match verdict {
@@ -82,13 +90,62 @@ impl Egress {
                 let reason = format!("{address} is not a public address, and no `allow_private` entry names {target}.");
                 Ruling::deny("network.private", reason)
             }
+            Some("network.unicast") => {
+                Ruling::deny("network.unicast", format!("{address} is not the address of one machine."))
+            }
             Some(rule) => Ruling::deny(rule, format!("{address} is in a blocked network.")),
             None => Ruling::allow("network.address", "The address is not blocked."),
         }
     }
 
-    /// Tells whether `name` may be looked up: a connection to some port of it is granted.
-    pub fn may_look_up(&self, name: &Host<String>) -> bool {
-        self.grant.network().names(name)
+    /// Judges looking `name` up, a question that leaves the machine like any other request: some connection to it must be
+    /// allowed. Returns targets that stand for all that are.
+    pub fn judge_lookup(&self, name: &Host<String>) -> Result<Vec<Target>, Ruling> {
+        let mut refused = None;
+        let mut allowed = Vec::new();
+        for target in self.corners(name) {
+            let ruling = self.judge_any(&target);
+            match ruling.verdict {
+                Verdict::Allow => allowed.push(target),
+                _ => refused = refused.or(self.grant.network().allows(&target).then_some(ruling)),
+            }
+        }
+        let ungranted = || Ruling::deny("grant.network", "No granted host pattern names this host.".into());
+        if allowed.is_empty() { Err(refused.unwrap_or_else(ungranted)) } else { Ok(allowed) }
+    }
+
+    /// Judges handing `address` out as one of a name's whose allowed targets are `targets`.
+    pub fn judge_found(&self, targets: &[Target], address: IpAddr) -> Ruling {
+        let rulings: Vec<Ruling> = targets.iter().map(|target| self.judge_address(target, address)).collect();
+        let allowed = rulings.iter().find(|ruling| ruling.verdict == Verdict::Allow);
+        let ungranted = || Ruling::deny("grant.network", "No granted host pattern names this host.".into());
+        allowed.or(rulings.first()).cloned().unwrap_or_else(ungranted)
+    }
+
+    fn judge_any(&self, target: &Target) -> Ruling {
+        match Url::parse(&format!("{target}/")) {
+            Ok(root) if target.scheme().has_urls() => self.judge_url(&root, target),
+            _ => self.judge_raw(target),
+        }
+    }
+
+    /// Returns the targets of `name` at which what patterns say of ports can begin to differ. Where any port is allowed, one
+    /// of these is: ranges of ports meet from the first port of one of them on, and a blocked range ends before another.
+    fn corners(&self, name: &Host<String>) -> Vec<Target> {
+        let rules = self.judge.network();
+        let granted = self.grant.network().patterns().chain(&rules.allow_private);
+        let first = granted.filter(|pattern| pattern.names(name)).map(HostPattern::first_port);
+        let blocked = rules.block_url.iter().map(UrlPattern::host).filter(|pattern| pattern.names(name));
+        let ports: BTreeSet<u16> = first.chain(blocked.filter_map(HostPattern::port_beyond)).collect();
+        let target =
+            |port: u16| Scheme::ALL.into_iter().filter_map(move |scheme| Target::new(scheme, name.clone(), port).ok());
+        ports.into_iter().flat_map(target).chain(self.approved_targets(name)).collect()
+    }
+
+    fn approved_targets(&self, name: &Host<String>) -> impl Iterator<Item = Target> {
+        self.approved.iter().filter_map(move |effect| match effect {
+            Effect::Connect { target } if target.host() == name => Some(target.clone()),
+            _ => None,
+        })
     }
 }

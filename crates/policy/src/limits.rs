@@ -26,11 +26,11 @@ pub struct Limits {
     pub staged_bytes: u64,
     /// Paths in a stage.
     pub staged_entries: u64,
-    /// HTTP requests, each hop of a redirect counted.
+    /// HTTP requests, each hop of a redirect counted; TCP connections; destinations of datagrams; lookups of names.
     pub requests: u32,
-    /// Connections that are open at the same time.
+    /// Connections and UDP sockets that are open at the same time.
     pub connections: u32,
-    /// Bytes of all response bodies, after decompression.
+    /// Bytes of all response bodies, after decompression, and of all that sockets receive.
     pub received_bytes: u64,
 }
 

@@ -387,3 +387,74 @@ fn the_matrix_of_default_decisions() {
     }
     insta::assert_snapshot!(rows.join("\n"));
 }
+
+/// Returns what the rules of a person say over a grant of these hosts.
+fn egress_over(granted: &[&str], rules: &str, network: NetworkRules, approved: &BTreeSet<Effect>) -> policy::Egress {
+    let grant = Grant::root(GrantSpec { files: BTreeMap::new(), tools: ToolScope::All, network: hosts(granted) });
+    judge(rules).with_network(network).egress("dial", Level::Execute, &grant, approved)
+}
+
+const ALL: &str = "[[rules]]\nname = \"all\"\nverdict = \"allow\"\ntools = [\"*\"]\n";
+
+#[test]
+fn a_name_is_looked_up_only_for_a_connection_that_is_allowed() {
+    let rules = "[[rules]]\nname = \"no\"\nverdict = \"deny\"\nhosts = [\"evil.test\"]\n";
+    let looked_up = |granted: &[&str], rules: &str, block: &[&str], name: &str| {
+        let block_url = block.iter().map(|url| url.parse().unwrap()).collect();
+        let network = NetworkRules { block_url, ..NetworkRules::default() };
+        let host = Target::of_name(policy::Scheme::Tcp, name, 1).unwrap().host().clone();
+        let judged = egress_over(granted, rules, network, &BTreeSet::new()).judge_lookup(&host);
+        judged.map(|targets| targets[0].to_string()).map_err(|ruling| ruling.rule)
+    };
+    let all_but_evil = format!("{ALL}{rules}");
+    assert_eq!(looked_up(&["tcp://db.test:5432"], ALL, &[], "db.test"), Ok("tcp://db.test:5432".into()));
+    assert_eq!(looked_up(&["tcp://db.test:5432"], ALL, &[], "x.db.test"), Err("grant.network".into()));
+    assert_eq!(looked_up(&["tcp://10.0.0.0/8:5432"], ALL, &[], "db.test"), Err("grant.network".into()));
+    assert_eq!(looked_up(&["*://*:*"], &all_but_evil, &[], "evil.test"), Err("no".into()));
+    assert_eq!(looked_up(&["*://*:*"], &all_but_evil, &[], "good.test"), Ok("http://good.test:1".into()));
+    let block = |pattern| looked_up(&["https://a.test", "tcp://a.test:1-9"], ALL, &[pattern], "a.test");
+    assert_eq!(block("a.test"), Err("network.block_url".into()));
+    assert_eq!(block("a.test/admin"), Ok("https://a.test:443".into()));
+    assert_eq!(looked_up(&["tcp://a.test:1-9"], ALL, &["a.test:1"], "a.test"), Ok("tcp://a.test:2".into()));
+    assert_eq!(looked_up(&["tcp://a.test:1-9"], ALL, &["a.test:443"], "a.test"), Ok("tcp://a.test:1".into()));
+}
+
+#[test]
+fn what_was_approved_with_the_call_may_be_looked_up_on_whatever_port() {
+    let asks = "[[rules]]\nname = \"asks\"\nverdict = \"ask\"\nhosts = [\"db.test\"]\n";
+    let target = Target::of_name(policy::Scheme::Tcp, "db.test", 5432).unwrap();
+    let approved = BTreeSet::from([Effect::Connect { target: target.clone() }]);
+    let judged = |approved| {
+        let egress = egress_over(&["tcp://db.test:*"], asks, NetworkRules::default(), approved);
+        egress.judge_lookup(target.host()).map_err(|ruling| ruling.rule)
+    };
+    assert_eq!(judged(&approved), Ok(vec![target.clone()]));
+    assert_eq!(judged(&BTreeSet::new()), Err("asks".into()));
+}
+
+#[test]
+fn a_found_address_needs_one_target_that_may_be_reached_there() {
+    let network = NetworkRules {
+        allow_private: vec!["tcp://db.test:6000".parse().unwrap()],
+        block_networks: vec!["127.0.0.2/32".parse().unwrap()],
+        ..NetworkRules::default()
+    };
+    let found = |granted: &str, address: &str| {
+        let egress = egress_over(&[granted], ALL, network.clone(), &BTreeSet::new());
+        let host = Target::of_name(policy::Scheme::Tcp, "db.test", 1).unwrap().host().clone();
+        egress.judge_found(&egress.judge_lookup(&host).unwrap(), address.parse().unwrap()).rule
+    };
+    assert_eq!(found("tcp://db.test:5000-7000", "127.0.0.1"), "network.address");
+    assert_eq!(found("tcp://db.test:5000-5999", "127.0.0.1"), "network.private");
+    assert_eq!(found("udp://db.test:6000", "127.0.0.1"), "network.private");
+    assert_eq!(found("tcp://db.test:5000-7000", "127.0.0.2"), "network.block_networks");
+    assert_eq!(found("udp://db.test:6000", "1.1.1.1"), "network.address");
+}
+
+#[test]
+fn bytes_that_nobody_reads_go_to_no_host_with_a_blocked_url() {
+    let network = NetworkRules { block_url: vec!["https://a.test/admin".parse().unwrap()], ..NetworkRules::default() };
+    let egress = egress_over(&["*://*:*"], ALL, network, &BTreeSet::new());
+    let rule = |name: &str| egress.judge_raw(&Target::of_name(policy::Scheme::Tcp, name, 443).unwrap()).rule;
+    assert_eq!((rule("a.test"), rule("b.test")), ("network.block_url".into(), "all".into()));
+}

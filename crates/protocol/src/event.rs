@@ -86,9 +86,9 @@ pub enum EventBody {
         call: CallId,
         /// Counted from 1 in each call.
         request: u32,
-        /// `GET`, and so on.
+        /// `GET`, and so on; of sockets `connect` (TCP), `send` (UDP, once for each destination) and `lookup`.
         method: String,
-        /// `https://example.com:443`; as it was written where it could not be parsed.
+        /// `https://example.com:443`, the name of a lookup; as it was written where it could not be parsed.
         target: String,
         /// The only addresses that are connected to, in this order.
         addresses: Vec<IpAddr>,
@@ -105,9 +105,9 @@ pub enum EventBody {
         call: CallId,
         request: u32,
         outcome: RequestOutcome,
-        /// Bytes of the request's body.
+        /// Bytes of the request's body, or all that was sent.
         sent_bytes: u64,
-        /// Bytes of the response's body as it came, before decompression.
+        /// Bytes of the response's body as it came, before decompression, or all that was received.
         received_bytes: u64,
     },
     CallFinished {
@@ -164,6 +164,15 @@ pub enum RequestOutcome {
     Answered {
         status: u16,
         /// The address that was connected to.
+        address: IpAddr,
+    },
+    /// A name was looked up. Only these of its addresses may be connected to; the tool was told of no other.
+    Resolved {
+        addresses: Vec<IpAddr>,
+    },
+    /// A connection was closed by either end, or an exchange of datagrams is over.
+    Closed {
+        /// The address that was talked to.
         address: IpAddr,
     },
     Failed {

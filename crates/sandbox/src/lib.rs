@@ -7,7 +7,7 @@
 //! names, and writes only to their stages. Every call ends by its deadline, also in the middle of a host call. Machine
 //! code is loaded only when this cache's own MAC fits it.
 //!
-//! Deliberately absent: sockets, environment variables, processes, and any state between two calls. Arguments and
+//! Deliberately absent: sockets that serve, environment variables, processes, and any state between two calls. Arguments and
 //! input are there for plain commands only (see [`Invocation`]).
 //! Guests have the host's clocks and randomness. The stack limit belongs to the process (see [`SandboxOptions`]): wasmtime
 //! knows one for each engine.

@@ -13,7 +13,7 @@ struct Need {
 
 /// Every interface that a tool may import; what is not here, no manifest can request. Those that are free are harmless by
 /// themselves: clocks, randomness, the component's own captured output, an empty environment.
-const NEEDS: [Need; 6] = [
+const NEEDS: [Need; 7] = [
     Need { prefix: "wasi:io/", is_requested: |_| true, write: "" },
     Need { prefix: "wasi:clocks/", is_requested: |_| true, write: "" },
     Need { prefix: "wasi:random/", is_requested: |_| true, write: "" },
@@ -27,6 +27,11 @@ const NEEDS: [Need; 6] = [
         prefix: "wasi:http/",
         is_requested: |manifest| !manifest.capabilities.network.is_empty(),
         write: "write `network = [\"https://example.com\"]` under [capabilities]",
+    },
+    Need {
+        prefix: "wasi:sockets/",
+        is_requested: |manifest| !manifest.capabilities.network.is_empty(),
+        write: "write `network = [\"tcp://example.com:5432\"]` (or `udp://…`) under [capabilities]",
     },
 ];
 
@@ -65,12 +70,15 @@ mod tests {
             .replace("\"none\"", "\"execute\"")
             .replace("\"FILES\"", "\"none\"\nnetwork = [\"https://a.test\"]");
         let networked = Manifest::parse(&networked).unwrap();
-        assert!(check(&networked, &["wasi:http/outgoing-handler@0.2.6".to_owned()]).is_ok());
+        let imports =
+            ["wasi:http/outgoing-handler@0.2.6", "wasi:sockets/tcp@0.2.6", "wasi:sockets/ip-name-lookup@0.2.6"];
+        assert!(check(&networked, &imports.map(str::to_owned)).is_ok());
         let files = "write `files = \"read\"` (or \"read_write\", or \"empty\" to see none) under [capabilities]";
         let network = "write `network = [\"https://example.com\"]` under [capabilities]";
+        let sockets = "write `network = [\"tcp://example.com:5432\"]` (or `udp://…`) under [capabilities]";
         for (requested, import, hint) in [
             ("none", "wasi:filesystem/types@0.2.6", files),
-            ("read", "wasi:sockets/tcp@0.2.6", "no manifest can request it"),
+            ("read", "wasi:sockets/tcp@0.2.6", sockets),
             ("read", "wasi:http/outgoing-handler@0.2.6", network),
             ("read", "evil:io/streams", "no manifest can request it"),
         ] {

@@ -58,11 +58,17 @@ impl Home {
 
     /// Drops the built-in `list` in as an extension, with a change of its manifest.
     fn drop_in(&self, change: impl Fn(&str) -> String) {
-        let built = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/guests"));
-        let to = self.folder.path().join("extensions/tools/list");
+        self.drop_guest_in("list", "list", change);
+    }
+
+    /// Drops in what was built at `path` as the extension `name`.
+    fn drop_guest_in(&self, name: &str, path: &str, change: impl Fn(&str) -> String) {
+        let built = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/guests")).join(path);
+        let to = self.folder.path().join("extensions/tools").join(name);
         fs::create_dir_all(&to).unwrap();
-        fs::copy(built.join("list.wasm"), to.join("list.wasm")).unwrap();
-        fs::write(to.join("tool.toml"), change(&fs::read_to_string(built.join("list.toml")).unwrap())).unwrap();
+        fs::copy(built.with_extension("wasm"), to.join(name).with_extension("wasm")).unwrap();
+        let manifest = fs::read_to_string(built.with_extension("toml")).unwrap();
+        fs::write(to.join("tool.toml"), change(&manifest)).unwrap();
     }
 
     async fn offered(&self, tools: ToolScope) -> Vec<String> {
@@ -144,4 +150,18 @@ async fn a_call_that_runs_keeps_its_tool_while_the_folder_goes() {
     assert!(home.registry.tool("list").await.unwrap().is_none());
     assert_eq!(tool.definition.name, "list");
     assert!(home.registry.names().is_empty());
+}
+
+#[tokio::test]
+async fn only_a_tool_that_requests_the_network_has_sockets() {
+    let home = Home::new(Answer::Yes);
+    let with_files = |manifest: &str| manifest.replace("\"none\"", "\"empty\"");
+    let without_network = |manifest: &str| with_files(manifest).replace("network = [\"*://*:*\"]\n", "");
+    home.drop_guest_in("sockets", "probes/sockets", without_network);
+    assert_eq!(home.offered(ToolScope::All).await, [""; 0]);
+    let listed = home.registry.extensions().await;
+    let ExtensionState::Broken(text) = &listed[0].state else { panic!("it has no sockets") };
+    assert!(text.contains("imports `wasi:sockets/") && text.contains("write `network = [\"tcp://"), "{text}");
+    home.drop_guest_in("sockets", "probes/sockets", with_files);
+    assert_eq!(home.offered(ToolScope::All).await, ["sockets"]);
 }

@@ -62,6 +62,13 @@ pub fn is_public(address: IpAddr) -> bool {
     }
 }
 
+/// Tells whether `address` is that of one machine: not multicast, not broadcast, not "any".
+pub(crate) fn is_unicast(address: IpAddr) -> bool {
+    let address = canonical_address(address);
+    let is_broadcast = address == IpAddr::V4(Ipv4Addr::BROADCAST);
+    !(address.is_multicast() || address.is_unspecified() || is_broadcast)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

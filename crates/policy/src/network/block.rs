@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use url::Url;
 
-use super::address::{canonical_address, is_public};
+use super::address::{canonical_address, is_public, is_unicast};
 use super::pattern::HostPattern;
 use super::target::{Scheme, Target};
 
@@ -31,6 +31,11 @@ impl NetworkRules {
         self.block_url.iter().find(|pattern| pattern.matches(url))
     }
 
+    /// Returns the entry of `block_url` that forbids bytes to `target` that nobody reads: one that names a URL of it.
+    pub(crate) fn blocks_raw(&self, target: &Target) -> Option<&UrlPattern> {
+        self.block_url.iter().find(|pattern| pattern.host.matches(target))
+    }
+
     /// Returns the setting that forbids to reach `target` at `address`, if one does.
     pub fn blocks_address(&self, target: &Target, address: IpAddr) -> Option<&'static str> {
         let address = canonical_address(address);
@@ -38,7 +43,10 @@ impl NetworkRules {
             return Some("network.block_networks");
         }
         let excepted = || self.allow_private.iter().any(|pattern| pattern.matches(target));
-        (!is_public(address) && !excepted()).then_some("network.private")
+        if !is_public(address) && !excepted() {
+            return Some("network.private");
+        }
+        (!is_unicast(address)).then_some("network.unicast")
     }
 }
 
@@ -75,6 +83,11 @@ impl UrlPattern {
         self.scheme.is_none_or(|scheme| scheme == target.scheme())
             && self.host.matches(&target)
             && spellings(url).iter().any(|path| self.matches_path(path))
+    }
+
+    /// Returns the part that names hosts and ports, of whatever scheme.
+    pub(crate) fn host(&self) -> &HostPattern {
+        &self.host
     }
 
     fn matches_path(&self, path: &str) -> bool {
@@ -227,5 +240,19 @@ mod tests {
         assert_eq!(blocks("http://a.test", "8.8.8.8"), Some("network.block_networks"));
         assert_eq!(blocks("http://a.test", "::ffff:8.8.8.8"), Some("network.block_networks"));
         assert_eq!(blocks("http://a.test", "1.1.1.1"), None);
+    }
+
+    #[test]
+    fn no_exception_opens_what_is_not_one_machine() {
+        let rules = NetworkRules { allow_private: vec!["*://*:*".parse().unwrap()], ..NetworkRules::default() };
+        for address in
+            ["224.0.0.1", "239.255.255.250", "255.255.255.255", "0.0.0.0", "ff02::1", "::", "::ffff:224.0.0.1"]
+        {
+            let address = address.parse().unwrap();
+            let target = Target::of_address(Scheme::Udp, address, 9).unwrap();
+            assert_eq!(rules.blocks_address(&target, address), Some("network.unicast"), "{address}");
+        }
+        let loopback = "127.0.0.1".parse().unwrap();
+        assert_eq!(rules.blocks_address(&Target::of_address(Scheme::Udp, loopback, 9).unwrap(), loopback), None);
     }
 }

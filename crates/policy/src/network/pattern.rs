@@ -75,9 +75,19 @@ impl HostPattern {
         self.scheme
     }
 
-    /// Tells whether looking up `name` could serve a target of this pattern.
-    pub fn names(&self, name: &Host<String>) -> bool {
+    /// Tells whether some target of this pattern has the host `name`.
+    pub(crate) fn names(&self, name: &Host<String>) -> bool {
         self.host.matches(name)
+    }
+
+    /// Returns the first of its ports.
+    pub(crate) fn first_port(&self) -> u16 {
+        self.ports.first
+    }
+
+    /// Returns the first port beyond its own, if there is one.
+    pub(crate) fn port_beyond(&self) -> Option<u16> {
+        self.ports.last.checked_add(1)
     }
 }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use url::Host;
 
 use super::pattern::HostPattern;
 use super::target::Target;
@@ -36,9 +35,9 @@ impl NetworkScope {
         self.lists.iter().all(|list| list.iter().any(|pattern| pattern.matches(target)))
     }
 
-    /// Tells whether `name` may be looked up: some port of it may be reached.
-    pub fn names(&self, name: &Host<String>) -> bool {
-        self.lists.iter().all(|list| list.iter().any(|pattern| pattern.names(name)))
+    /// Returns every pattern of every list.
+    pub(crate) fn patterns(&self) -> impl Iterator<Item = &HostPattern> {
+        self.lists.iter().flatten()
     }
 
     /// Tells whether nothing may be reached.

@@ -17,6 +17,13 @@ pub enum Scheme {
 }
 
 impl Scheme {
+    pub(crate) const ALL: [Self; 4] = [Self::Http, Self::Https, Self::Tcp, Self::Udp];
+
+    /// Tells whether what is spoken has URLs, which can be judged.
+    pub(crate) fn has_urls(self) -> bool {
+        matches!(self, Self::Http | Self::Https)
+    }
+
     /// Returns the scheme as it is written in front of `://`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -28,7 +35,7 @@ impl Scheme {
     }
 
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        [Self::Http, Self::Https, Self::Tcp, Self::Udp].into_iter().find(|scheme| scheme.as_str() == text)
+        Self::ALL.into_iter().find(|scheme| scheme.as_str() == text)
     }
 
     /// Returns the port that a URL without one means.
@@ -91,7 +98,7 @@ impl Target {
         Self::new(scheme, Host::parse(name).map_err(|_| InvalidTarget::Host)?, port)
     }
 
-    fn new(scheme: Scheme, host: Host<String>, port: u16) -> Result<Self, InvalidTarget> {
+    pub(crate) fn new(scheme: Scheme, host: Host<String>, port: u16) -> Result<Self, InvalidTarget> {
         if port == 0 {
             return Err(InvalidTarget::Port);
         }

@@ -1,7 +1,7 @@
 //! What a guest may reach: one module for each WASI package, every interface linked by name.
 //!
 //! Nothing native is linked by default. A host function is listed in [`INTERFACES`] and added in [`linker`], or it does
-//! not exist for guests. No sockets, no environment.
+//! not exist for guests. No environment.
 
 mod cli;
 mod clock;
@@ -24,13 +24,15 @@ pub(crate) use cli::Program;
 #[expect(unreachable_pub, reason = "the generated bindings re-export them")]
 pub use files::{Descriptor, FileError, Listing};
 pub(crate) use files::{Files, Preopen};
+pub(crate) use network::sockets;
 pub(crate) use output::{Channel, Output};
 
+use crate::bindings::sockets as wasi_sockets;
 use crate::bindings::wasi::filesystem;
 use crate::limiter::Limiter;
 
 /// The interfaces that a component may import, without their versions (all WASI 0.2).
-pub(crate) const INTERFACES: [&str; 21] = [
+pub(crate) const INTERFACES: [&str; 28] = [
     "wasi:cli/environment",
     "wasi:cli/exit",
     "wasi:cli/stderr",
@@ -52,6 +54,13 @@ pub(crate) const INTERFACES: [&str; 21] = [
     "wasi:io/streams",
     "wasi:random/insecure-seed",
     "wasi:random/random",
+    "wasi:sockets/instance-network",
+    "wasi:sockets/ip-name-lookup",
+    "wasi:sockets/network",
+    "wasi:sockets/tcp",
+    "wasi:sockets/tcp-create-socket",
+    "wasi:sockets/udp",
+    "wasi:sockets/udp-create-socket",
 ];
 
 /// Handles beside files that a call may hold: its standard streams, pollables, errors, and one stream for each file.
@@ -69,6 +78,7 @@ pub(crate) struct Host {
     files: Files,
     http: WasiHttpCtx,
     hooks: network::Hooks,
+    sockets: sockets::Sockets,
     /// Zero of the guest's monotonic clock.
     started: Instant,
 }
@@ -84,7 +94,8 @@ impl Host {
             program: Program::default(),
             files,
             http: WasiHttpCtx::new(),
-            hooks: network::Hooks(gate),
+            hooks: network::Hooks(gate.clone()),
+            sockets: sockets::Sockets::new(gate),
             started,
         }
     }
@@ -131,6 +142,13 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Host>> {
     filesystem::preopens::add_to_linker::<_, Own>(to, |host| host)?;
     http::outgoing_handler::add_to_linker::<_, WasiHttp>(to, Host::http)?;
     http::types::add_to_linker::<_, WasiHttp>(to, &LinkOptions::default().into(), Host::http)?;
+    wasi_sockets::network::add_to_linker::<_, Own>(to, |host| host)?;
+    wasi_sockets::instance_network::add_to_linker::<_, Own>(to, |host| host)?;
+    wasi_sockets::ip_name_lookup::add_to_linker::<_, Own>(to, |host| host)?;
+    wasi_sockets::tcp::add_to_linker::<_, Own>(to, |host| host)?;
+    wasi_sockets::tcp_create_socket::add_to_linker::<_, Own>(to, |host| host)?;
+    wasi_sockets::udp::add_to_linker::<_, Own>(to, |host| host)?;
+    wasi_sockets::udp_create_socket::add_to_linker::<_, Own>(to, |host| host)?;
     Ok(linker)
 }
 

@@ -8,8 +8,8 @@ use protocol::StopCause;
 use sandbox::{Call, Ending, Invocation, LoadError, LoadedCommand, Mount, Outcome};
 use serde_json::json;
 
-use crate::handmade;
 use crate::setting::{Given, Workspace, files, fresh, shared, wasm};
+use crate::{handmade, imports};
 
 /// Returns the C program that `cargo xtask foreign` built.
 fn count() -> LoadedCommand {
@@ -110,7 +110,7 @@ async fn a_tool_is_no_command_and_a_command_no_tool() {
     let tool = shared().load_command(wasm("spin")).unwrap();
     assert!(matches!(tool.prepare().await, Err(LoadError::World(_))));
     assert!(matches!(shared().load(handmade::command("(i32.const 0)", "")), Err(LoadError::World(_))));
-    assert!(matches!(shared().load_command(wasm("sockets")), Err(LoadError::Imports(_))));
+    assert!(matches!(shared().load_command(imports::importing("wasi:sockets/raw@0.2.0")), Err(LoadError::Imports(_))));
     let large = vec![0; sandbox::MAX_WASM_BYTES + 1];
     assert!(matches!(shared().load_command(large), Err(LoadError::TooLarge { .. })));
 }

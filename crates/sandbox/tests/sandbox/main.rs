@@ -36,7 +36,6 @@ fn every_probe_has_a_test() {
         cancel::PROBES,
         files::PROBES,
         hostcalls::PROBES,
-        imports::PROBES,
         mounts::PROBES,
         network::PROBES,
         races::PROBES,

@@ -217,9 +217,9 @@ impl Gate {
         let _ = self.record(EventBody::RequestFinished { call, request, outcome, sent_bytes, received_bytes });
     }
 
-    /// Returns the number of the next request. Only the first one too many is judged and recorded: a guest that goes on
+    /// Returns the number of the next request, of whatever kind. Only the first one too many is judged and recorded: a guest that goes on
     /// asking must not fill the journal.
-    fn number(&self) -> Result<u32, Error> {
+    pub(super) fn number(&self) -> Result<u32, Error> {
         let before = self.requests.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |made| {
             (made <= self.max_requests).then(|| made.saturating_add(1))
         });
@@ -227,19 +227,16 @@ impl Gate {
     }
 
     fn judge(&self, request: u32, asked: &Asked<'_>) -> Ruling {
-        let deny = |rule: &str, reason: String| Ruling { verdict: Verdict::Deny, rule: rule.into(), reason };
-        if request > self.max_requests {
-            return deny("limits.requests", format!("A call may make {} requests.", self.max_requests));
-        }
-        if !self.scope.allows(asked.target) {
-            return deny("grant.network", "No granted host pattern names this target.".into());
-        }
-        let Some(network) = &self.network else { return deny("grant.network", "This call has no network.".into()) };
-        let ruling = network.egress.judge_url(asked.url, asked.target);
+        let egress = match self.judge_of(request) {
+            Ok(egress) => egress,
+            Err(ruling) => return ruling,
+        };
+        let ruling = self.judge_granted(asked.target, || egress.judge_url(asked.url, asked.target));
         if ruling.verdict != Verdict::Allow {
             return ruling;
         }
-        network.secrets.refuse(&self.held, asked.mentions, asked.target).unwrap_or(ruling)
+        let refuse = |network: &Network| network.secrets.refuse(&self.held, asked.mentions, asked.target);
+        self.network.as_ref().and_then(refuse).unwrap_or(ruling)
     }
 
     /// Returns the secrets that may be put into an admitted request.
@@ -252,12 +249,28 @@ impl Gate {
         self.network.as_ref()?.secrets.scrubber()
     }
 
-    fn egress(&self) -> Result<&Egress, Error> {
+    /// Returns who judges a request, unless the call may make no more of them or has no network.
+    pub(super) fn judge_of(&self, request: u32) -> Result<&Egress, Ruling> {
+        if request > self.max_requests {
+            return Err(deny("limits.requests", format!("A call may make {} requests.", self.max_requests)));
+        }
+        self.egress().map_err(|_| deny("grant.network", "This call has no network.".into()))
+    }
+
+    /// Judges `target` by the grant, then by `rules`.
+    pub(super) fn judge_granted(&self, target: &Target, rules: impl FnOnce() -> Ruling) -> Ruling {
+        if self.scope.allows(target) {
+            return rules();
+        }
+        deny("grant.network", "No granted host pattern names this target.".into())
+    }
+
+    pub(super) fn egress(&self) -> Result<&Egress, Error> {
         self.network.as_ref().map(|network| &network.egress).ok_or(Error::HttpRequestDenied)
     }
 
     /// Returns the addresses of `target`, each as what it really reaches.
-    async fn addresses(&self, target: &Target) -> Result<Vec<IpAddr>, Error> {
+    pub(super) async fn addresses(&self, target: &Target) -> Result<Vec<IpAddr>, Error> {
         if let Some(address) = target.address() {
             return Ok(vec![address]);
         }
@@ -287,20 +300,26 @@ impl Gate {
         error
     }
 
-    fn refuse(&self, request: u32, method: &str, target: &str, ruling: Ruling) -> Error {
-        let Ruling { rule, reason, .. } = ruling.clone();
-        let mut notes = self.notes();
-        if notes.refusals.len() < MAX_REFUSALS {
-            notes.refusals.push(Refusal { target: target.to_owned(), rule, reason });
-        }
-        drop(notes);
+    /// Records a refusal, and remembers it for the result.
+    pub(super) fn refuse(&self, request: u32, method: &str, target: &str, ruling: Ruling) -> Error {
+        self.note(target, ruling.clone());
         match self.decided(request, method, target, Vec::new(), ruling) {
             Ok(()) => Error::HttpRequestDenied,
             Err(error) => error,
         }
     }
 
-    fn decided(
+    /// Remembers a refusal for the call's result.
+    pub(super) fn note(&self, target: &str, ruling: Ruling) {
+        let Ruling { rule, reason, .. } = ruling;
+        let mut notes = self.notes();
+        if notes.refusals.len() < MAX_REFUSALS {
+            notes.refusals.push(Refusal { target: target.to_owned(), rule, reason });
+        }
+    }
+
+    /// Records a decision. What it allows may happen only if that succeeds.
+    pub(super) fn decided(
         &self,
         request: u32,
         method: &str,
@@ -346,4 +365,8 @@ impl Gate {
     fn notes(&self) -> std::sync::MutexGuard<'_, Notes> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn deny(rule: &str, reason: String) -> Ruling {
+    Ruling { verdict: Verdict::Deny, rule: rule.into(), reason }
 }

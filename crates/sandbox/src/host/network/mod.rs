@@ -10,6 +10,7 @@ mod gate;
 mod hooks;
 mod resolver;
 mod secrets;
+pub(crate) mod sockets;
 
 pub use dial::{InvalidRoots, Tls};
 pub(crate) use gate::Gate;

@@ -1,8 +1,10 @@
 //! The gate: what is refused sends nothing, what is allowed goes exactly where it was judged to go.
 
+mod echo;
 mod secrets;
 mod server;
 mod setting;
+mod sockets;
 
 use std::io::Write as _;
 use std::net::IpAddr;
@@ -17,7 +19,7 @@ use crate::setting::text;
 use server::{Server, ok, response};
 use setting::Net;
 
-pub(crate) const PROBES: &[&str] = &["web"];
+pub(crate) const PROBES: &[&str] = &["sockets", "web"];
 
 const LOOPBACK: &[&str] = &["127.0.0.1"];
 
