@@ -14,7 +14,8 @@ type Talk = dyn Fn(TcpStream) + Send + Sync;
 /// A TCP server; by default it says back what it hears.
 pub(crate) struct Tcp {
     address: SocketAddr,
-    connections: Arc<AtomicUsize>,
+    /// Who connected, in order.
+    peers: Arc<Mutex<Vec<SocketAddr>>>,
     is_over: Arc<AtomicBool>,
     listening: Option<JoinHandle<()>>,
 }
@@ -34,23 +35,23 @@ impl Tcp {
     pub(crate) fn start(address: &str, talk: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
-        let (connections, is_over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let (peers, is_over) = (Arc::<Mutex<Vec<SocketAddr>>>::default(), Arc::new(AtomicBool::new(false)));
         let listening = std::thread::spawn({
-            let (connections, is_over, talk): (_, _, Arc<Talk>) =
-                (connections.clone(), is_over.clone(), Arc::new(talk));
+            let (peers, is_over, talk): (_, _, Arc<Talk>) = (peers.clone(), is_over.clone(), Arc::new(talk));
             move || {
-                for stream in listener.incoming() {
+                loop {
+                    let (stream, peer) = listener.accept().unwrap();
                     if is_over.load(Ordering::SeqCst) {
                         return;
                     }
-                    connections.fetch_add(1, Ordering::SeqCst);
-                    let (stream, talk) = (stream.unwrap(), talk.clone());
+                    peers.lock().unwrap().push(peer);
+                    let talk = talk.clone();
                     // A connection ends when its guest goes away, so that nobody waits for these threads.
                     std::thread::spawn(move || talk(stream));
                 }
             }
         });
-        Self { address, connections, is_over, listening: Some(listening) }
+        Self { address, peers, is_over, listening: Some(listening) }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -61,8 +62,19 @@ impl Tcp {
         self.address.port()
     }
 
+    /// Returns how many connected, once all that did before are counted: a last one of our own comes after them.
     pub(crate) fn connections(&self) -> usize {
-        self.connections.load(Ordering::SeqCst)
+        let last = TcpStream::connect(self.address).unwrap();
+        let last = last.local_addr().unwrap();
+        loop {
+            let mut peers = self.peers.lock().unwrap();
+            if let Some(at) = peers.iter().position(|peer| *peer == last) {
+                peers.remove(at);
+                return at;
+            }
+            drop(peers);
+            std::thread::yield_now();
+        }
     }
 }
 
