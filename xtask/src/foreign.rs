@@ -2,7 +2,8 @@
 //! `target/foreign`. Tests install and call them as a person would.
 //!
 //! C is compiled by zig, which the Python package `ziglang` ships; JavaScript by componentize-js, which npm installs from
-//! a lock file. Both lie in the cache, versions pinned.
+//! a lock file; Python is put together with its interpreter by componentize-py, which pip installs. All lie in the cache, versions
+//! pinned.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,12 +16,26 @@ use wit_component::ComponentEncoder;
 
 use crate::checkout::{self, capture, tool};
 use crate::sysroot::{ZIG, install_zig};
+use crate::wheel::Wheel;
 
 pub(crate) const COMMAND: crate::Command =
-    crate::Command { name: "foreign", about: "builds the extensions written in C and JavaScript", run };
+    crate::Command { name: "foreign", about: "builds the extensions written in C, JavaScript and Python", run };
 
 /// Modules that make a component of a JavaScript file, and the lock that pins them.
 const MODULE_FILES: [&str; 2] = ["package.json", "package-lock.json"];
+
+/// Holds Python's interpreter as WebAssembly, and what makes a component of it and a module. For Linux on x86-64 and ARM64.
+const COMPONENTIZE_PY: Wheel = Wheel {
+    name: "componentize-py",
+    version: "0.25.1",
+    hashes: &[
+        "8623cd8cab8453cb0cd8bf03f3c7103420d06f2f3d360186a280a70a1ca5e89f",
+        "7b6a87c520358166843af0daa86d2312d7af4cbcbbf1e598951085cf7f2991ca",
+    ],
+};
+
+/// Runs the program that the wheel holds, which has no script of its own in a folder that is no environment.
+const RUN_COMPONENTIZE_PY: &str = "import sys; from componentize_py import script; sys.exit(script())";
 
 fn run(arguments: &[String]) -> Result<()> {
     ensure!(arguments.is_empty(), "`cargo xtask foreign` takes no arguments");
@@ -29,6 +44,9 @@ fn run(arguments: &[String]) -> Result<()> {
     build(&sources.join("count"), &output.join("count"), "count.c", count)?;
     build(&sources.join("slug"), &output.join("slug"), "slug.js", |source, component| {
         slug(&root.join("wit"), source, component)
+    })?;
+    build(&sources.join("python"), &output.join("python"), "python.py", |source, component| {
+        python(&root.join("wit"), source, component)
     })?;
     eprintln!("xtask: the extensions are in {}", output.display());
     Ok(())
@@ -113,6 +131,20 @@ fn modules(from: &Path) -> Result<PathBuf> {
         capture(tool("npm").args(arguments).current_dir(part)).map(drop)
     })?;
     Ok(folder)
+}
+
+/// Makes a component of Python's interpreter and a module that is a tool.
+fn python(wit: &Path, source: &Path, component: &Path) -> Result<()> {
+    let folder = checkout::cache()?.join(format!("{}-{}", COMPONENTIZE_PY.name, COMPONENTIZE_PY.version));
+    prepare(&folder, |part| {
+        eprintln!("xtask: installing componentize-py (about 70 MB); this happens once");
+        COMPONENTIZE_PY.install(part)
+    })?;
+    let module = source.file_stem().context("a module has a name")?;
+    let mut python = tool("python3");
+    python.args(["-c", RUN_COMPONENTIZE_PY, "-d"]).arg(wit).args(["-w", "tool-guest", "componentize"]);
+    python.arg(module).arg("-o").arg(component).env("PYTHONPATH", folder).env("PYTHONDONTWRITEBYTECODE", "1");
+    capture(python.current_dir(source.parent().context("a file lies in a folder")?)).map(drop)
 }
 
 /// Makes `folder` with `fill`, whole or not at all.

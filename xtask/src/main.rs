@@ -10,6 +10,7 @@ mod guests;
 mod sysroot;
 mod test;
 mod tidy;
+mod wheel;
 
 use std::fmt;
 use std::process::ExitCode;

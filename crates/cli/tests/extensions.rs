@@ -125,6 +125,44 @@ fn a_tool_in_javascript_that_asks_for_nothing_needs_no_approval() {
 }
 
 #[test]
+fn a_tool_in_python_runs_programs_on_the_stage() {
+    let person = Person::new();
+    let added = person.run(&["tool", "add", foreign("python").to_str().unwrap(), "--yes"]);
+    assert_eq!(added.code, Some(0), "{added:?}");
+    person.product.write("lib/words.py", "def loud(word): return word.upper()\n");
+    person.product.write("main.py", "import sys\nprint(sys.argv, args['n'] + 1)\nsys.exit(0)\n");
+    for (arguments, expected) in [
+        (json!({"code": "6 * 7"}), "result: 42\n"),
+        (json!({"code": "print('a'); import sys; print('b', file=sys.stderr)"}), "a\nb\n"),
+        (json!({"code": "import lib.words\nlib.words.loud('hi')"}), "result: 'HI'\n"),
+        (json!({"path": "main.py", "args": {"n": 1}}), "['main.py'] 2\n"),
+        (
+            json!({"code": "import json, re, datetime\njson.dumps(re.findall('[0-9]', 'a1b2'))"}),
+            "result: '[\"1\", \"2\"]'\n",
+        ),
+        (json!({"code": "open('made.txt', 'w').write('new')"}), "result: 3\n"),
+    ] {
+        let said = person.call("python", &arguments);
+        assert_eq!((said.code, said.stdout.as_str()), (Some(0), expected), "{arguments}: {said:?}");
+    }
+    assert_eq!(person.product.read("made.txt"), "new");
+    let draw = || person.call("python", &json!({"code": "import random\nrandom.random()"})).stdout;
+    assert_ne!(draw(), draw(), "what the interpreter drew when it was built is not drawn again");
+    for (code, expected) in [
+        ("def f():\n  return 1 / 0\nopen('lost.txt', 'w').write('x')\nf()", "line 4, in <module>"),
+        ("raise SystemExit(3)", "exit code 3"),
+        ("import subprocess", "No module named 'subprocess'"),
+        ("open('/etc/passwd').read()", "Error"),
+        ("import socket\nsocket.create_connection(('127.0.0.1', 9))", "refused by rule `grant.network`"),
+        ("x = ", "SyntaxError"),
+    ] {
+        let said = person.call("python", &json!({ "code": code }));
+        assert!(said.code == Some(2) && said.stderr.contains(expected), "{code}: {said:?}");
+    }
+    assert!(!person.product.root().join("lost.txt").exists());
+}
+
+#[test]
 fn a_new_version_that_wants_more_asks_again_and_shows_the_difference() {
     let (person, next) = (Person::new(), tempfile::tempdir().unwrap());
     person.product.write("a.txt", "one\n");
