@@ -314,9 +314,10 @@ mod tests {
         home.extensions.approve(&home.source("a")).unwrap();
         assert_eq!(home.told(), map(&[("a", "  be judged as level none,   read files")]));
         home.put("a", &manifest("a", "read"), "other bytes");
-        assert_eq!(home.told(), map(&[("a", "  read files (changed)")]));
+        assert_eq!(home.told(), map(&[("a", "  be judged as level none,   read files (changed)")]));
         home.put("a", &manifest("a", "read_write").replace("none", "write"), "other bytes");
-        let lines = "+ be judged as level write,   read files, + write files, staged (changed)";
+        let lines =
+            "- be judged as level none, + be judged as level write,   read files, + write files, staged (changed)";
         assert_eq!(home.told(), map(&[("a", lines)]));
     }
 
