@@ -1,6 +1,7 @@
 //! Taking values out of responses: in whole texts, and in streams whose chunks may cut a value anywhere.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -40,9 +41,11 @@ impl Scrubber {
             return Err(Unsearchable);
         }
         let syntax = syntax::Config::new().unicode(false).utf8(false).nest_limit(1000);
-        let mut placeholders = Vec::new();
-        let mut parsed = Vec::new();
-        for (name, value) in values {
+        let (mut placeholders, mut parsed) = (Vec::new(), Vec::new());
+        // Where one value is the beginning of another, the longer one is found: the first pattern wins.
+        let mut longest_first = values.to_vec();
+        longest_first.sort_by_key(|(_, value)| Reverse(value.len()));
+        for (name, value) in longest_first {
             for spelling in spellings(value) {
                 parsed.push(syntax::parse_with(&spelling, &syntax).expect("spellings are well-formed"));
                 placeholders.push(name.placeholder());
@@ -238,6 +241,13 @@ mod tests {
             assert_eq!(scrubber.text(text), text);
         }
         assert_eq!(scrubber.text("another value, another%20value"), "{{secret:OTHER}}, {{secret:OTHER}}");
+    }
+
+    #[test]
+    fn of_two_values_that_begin_alike_the_longer_is_found() {
+        let (short, long) = ("A".parse().unwrap(), "B".parse().unwrap());
+        let scrubber = Scrubber::new(&[(&short, "12345678"), (&long, "12345678/abc")]).unwrap();
+        assert_eq!(scrubber.text("12345678/abc 12345678%2Fabc 12345678"), "{{secret:B}} {{secret:B}} {{secret:A}}");
     }
 
     #[test]
