@@ -390,7 +390,12 @@ fn the_matrix_of_default_decisions() {
 
 /// Returns what the rules of a person say over a grant of these hosts.
 fn egress_over(granted: &[&str], rules: &str, network: NetworkRules, approved: &BTreeSet<Effect>) -> policy::Egress {
-    let grant = Grant::root(GrantSpec { files: BTreeMap::new(), tools: ToolScope::All, network: hosts(granted) });
+    let grant = Grant::root(GrantSpec {
+        files: BTreeMap::new(),
+        tools: ToolScope::All,
+        network: hosts(granted),
+        secrets: SecretScope::Only(BTreeSet::new()),
+    });
     judge(rules).with_network(network).egress("dial", Level::Execute, &grant, approved)
 }
 
