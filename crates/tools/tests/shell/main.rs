@@ -5,7 +5,7 @@ mod conformance;
 mod corpus;
 mod session;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use boxagnts_tools::{Finished, ToolSession};
 use protocol::{Arguments, CallId, CallOutcome, ToolCall};
@@ -13,8 +13,12 @@ use serde_json::{Value, json};
 use testkit::{Runtime, random};
 use tokio_util::sync::CancellationToken;
 
+fn cache() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache")
+}
+
 fn runtime() -> Runtime {
-    Runtime::new(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"))
+    Runtime::new(&cache())
 }
 
 async fn call(runtime: &Runtime, session: &ToolSession, tool: &str, arguments: Value) -> Finished {

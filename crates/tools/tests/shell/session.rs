@@ -3,10 +3,12 @@
 use std::fs;
 use std::sync::{Arc, Mutex};
 
-use protocol::{CallOutcome, EventBody, Verdict};
+use policy::Limits;
+use protocol::{CallOutcome, EventBody, StopCause, Verdict};
 use serde_json::json;
+use testkit::{Runtime, Setup};
 
-use crate::{call, runtime, shell};
+use crate::{cache, call, runtime, shell};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn folder_variables_and_functions_persist_within_a_session() {
@@ -66,6 +68,21 @@ async fn what_is_written_below_tmp_is_decided_like_any_write() {
     let said = shell(&runtime, &session, "mkdir -p /tmp/.git/hooks; echo evil > /tmp/.git/hooks/pre-commit").await;
     assert!(said.contains("what the call wrote below /tmp was not kept"), "{said}");
     assert_eq!(shell(&runtime, &session, "ls -A /tmp").await, ".shell-state.json\na\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_calls_together_leave_no_more_below_tmp_than_one_may_stage() {
+    let limits = Limits { staged_bytes: 64 << 10, ..Limits::default() };
+    let runtime = Runtime::with(&cache(), Setup { limits, ..Setup::default() });
+    let session = runtime.session();
+    let content = "x".repeat(40 << 10);
+    let write =
+        async |path: &str| call(&runtime, &session, "write", json!({ "path": path, "content": content })).await.outcome;
+    assert_eq!(write("/tmp/a").await, CallOutcome::Succeeded);
+    assert_eq!(write("/tmp/b").await, CallOutcome::Stopped { cause: StopCause::Stage });
+    assert_eq!(write("b").await, CallOutcome::Succeeded, "the workspace has room of its own");
+    shell(&runtime, &session, "rm /tmp/a").await;
+    assert_eq!(write("/tmp/b").await, CallOutcome::Succeeded, "what is removed makes room");
 }
 
 #[tokio::test(flavor = "multi_thread")]
