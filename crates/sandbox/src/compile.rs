@@ -36,6 +36,12 @@ const LOOP_WEIGHT: u64 = 8;
 /// instantiate the one before twice doubles with each link. Real tools have one for each interface that they export.
 const MAX_INSTANTIATIONS: usize = 16;
 
+/// How deep components and modules nest. Each level is remembered while a component is read.
+const MAX_NESTING: usize = 64;
+
+/// Imports of a component; there are not a hundred interfaces.
+const MAX_IMPORTS: usize = 1_000;
+
 /// Why a component is not given to the compiler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Excess {
@@ -45,6 +51,10 @@ pub enum Excess {
     JoinedLocals(u64),
     #[error("components are instantiated in {0} places; the limit is {MAX_INSTANTIATIONS}")]
     Instantiations(usize),
+    #[error("components are nested {0} deep; the limit is {MAX_NESTING}")]
+    Nesting(usize),
+    #[error("it imports {0} times; the limit is {MAX_IMPORTS}")]
+    Imports(usize),
 }
 
 /// Compiles components, each for a bounded time.
@@ -112,6 +122,16 @@ fn survey(wasm: &[u8]) -> Result<(), LoadError> {
         }
     }
     Ok(())
+}
+
+/// Refuses a component that nests its parts `found` deep.
+pub(crate) fn within_nesting(found: usize) -> Result<(), LoadError> {
+    within(found, MAX_NESTING, Excess::Nesting)
+}
+
+/// Refuses a component with `found` imports.
+pub(crate) fn within_imports(found: usize) -> Result<(), LoadError> {
+    within(found, MAX_IMPORTS, Excess::Imports)
 }
 
 fn within<T: Copy + PartialOrd>(found: T, limit: T, excess: fn(T) -> Excess) -> Result<(), LoadError> {

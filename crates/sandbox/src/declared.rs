@@ -8,6 +8,8 @@ use wasmparser::{BinaryReaderError, Chunk, Encoding, Parser, Payload};
 
 use crate::LoadError;
 use crate::bindings::tool::exports::boxagnts::tool::tool::Definition;
+use crate::compile::{within_imports, within_nesting};
+use crate::tool::MAX_DEFINITIONS;
 
 /// The custom section of declarations, in the component or in a module of it.
 const SECTION: &str = "boxagnts:tool/definitions";
@@ -38,6 +40,7 @@ impl Declared {
                 }
                 Payload::ModuleSection { parser: inner, .. } | Payload::ComponentSection { parser: inner, .. } => {
                     outer.push(std::mem::replace(&mut parser, inner));
+                    within_nesting(outer.len())?;
                 }
                 Payload::CodeSectionStart { size, .. } => {
                     parser.skip_section();
@@ -55,13 +58,15 @@ impl Declared {
     fn take(&mut self, payload: Payload<'_>, is_outermost: bool) -> Result<(), LoadError> {
         match payload {
             Payload::ComponentImportSection(imports) if is_outermost => {
+                within_imports(self.imports.len() + imports.count() as usize)?;
                 for import in imports {
                     self.imports.push(import.map_err(invalid)?.name.name.to_owned());
                 }
             }
             Payload::CustomSection(section) if section.name() == SECTION => {
                 let cut = || LoadError::InvalidDefinition("the declaration is cut off or is not text".into());
-                self.definitions.extend(definitions(section.data()).ok_or_else(cut)?);
+                let room = MAX_DEFINITIONS.saturating_sub(self.definitions.len());
+                self.definitions.extend(definitions(section.data(), room).ok_or_else(cut)?);
             }
             _ => {}
         }
@@ -69,10 +74,10 @@ impl Declared {
     }
 }
 
-/// Returns the tools that `bytes` declares.
-fn definitions(mut bytes: &[u8]) -> Option<Vec<Definition>> {
+/// Returns the tools that `bytes` declares; one more than `room` where there are too many.
+fn definitions(mut bytes: &[u8], room: usize) -> Option<Vec<Definition>> {
     let mut found = Vec::new();
-    while !bytes.is_empty() {
+    while !bytes.is_empty() && found.len() <= room {
         let [name, description, input_schema] = [text(&mut bytes)?, text(&mut bytes)?, text(&mut bytes)?];
         found.push(Definition { name, description, input_schema });
     }
@@ -100,17 +105,19 @@ mod tests {
 
     #[test]
     fn texts_are_taken_one_by_one() {
-        let told = definitions(b"\x01\0\0\0a\0\0\0\0\x02\0\0\0{}\x01\0\0\0b\x01\0\0\0d\x02\0\0\0{}").unwrap();
+        let two = b"\x01\0\0\0a\0\0\0\0\x02\0\0\0{}\x01\0\0\0b\x01\0\0\0d\x02\0\0\0{}";
+        let told = definitions(two, 2).unwrap();
         let told: Vec<_> = told.iter().map(|one| [&*one.name, &one.description, &one.input_schema]).collect();
         assert_eq!(told, [["a", "", "{}"], ["b", "d", "{}"]]);
-        assert!(definitions(b"").unwrap().is_empty());
+        assert!(definitions(b"", 2).unwrap().is_empty());
+        assert_eq!(definitions(&two.repeat(9), 2).unwrap().len(), 3, "one more says that there are too many");
     }
 
     #[test]
     fn what_is_cut_off_or_no_text_is_refused() {
         let whole = b"\x01\0\0\0a\x01\0\0\0d\x02\0\0\0{}";
-        assert!((1..whole.len()).all(|length| definitions(&whole[..length]).is_none()));
-        assert!(definitions(b"\xff\xff\xff\xffa").is_none());
-        assert!(definitions(b"\x01\0\0\0\xff\0\0\0\0\0\0\0\0").is_none());
+        assert!((1..whole.len()).all(|length| definitions(&whole[..length], 1).is_none()));
+        assert!(definitions(b"\xff\xff\xff\xffa", 1).is_none());
+        assert!(definitions(b"\x01\0\0\0\xff\0\0\0\0\0\0\0\0", 1).is_none());
     }
 }

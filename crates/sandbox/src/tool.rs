@@ -19,7 +19,7 @@ use crate::{Ending, Sandbox, Shared, run};
 pub const MAX_WASM_BYTES: usize = 64 << 20;
 
 /// Tools in one component; each is shown to the model.
-const MAX_DEFINITIONS: usize = 64;
+pub(crate) const MAX_DEFINITIONS: usize = 64;
 
 /// Bytes of a tool's name, as the WIT says.
 const MAX_NAME_BYTES: usize = 64;

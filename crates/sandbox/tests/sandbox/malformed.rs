@@ -253,6 +253,16 @@ async fn instances_that_double() {
     assert!(matches!(few, LoadError::World(_)), "{few}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parts_that_nest_and_imports_without_end() {
+    let nested = |depth: usize| format!("(component {}{})", "(component ".repeat(depth), ")".repeat(depth));
+    is_refused("bomb nested components", wat::parse_str(nested(65)).unwrap(), Excess::Nesting(65)).await;
+    let few = load(wat::parse_str(nested(64)).unwrap(), SOON).await.err().unwrap();
+    assert!(matches!(few, LoadError::World(_)), "{few}");
+    let imports: String = (0..1_001).map(|at| format!(r#"(import "a{at}" (instance))"#)).collect();
+    is_refused("bomb imports", wat::parse_str(format!("(component {imports})")).unwrap(), Excess::Imports(1_001)).await;
+}
+
 /// Types that each name the one before twice: written out, the last is `2^links` types.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn types_that_double() {

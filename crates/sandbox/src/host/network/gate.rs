@@ -217,8 +217,8 @@ impl Gate {
         let _ = self.record(EventBody::RequestFinished { call, request, outcome, sent_bytes, received_bytes });
     }
 
-    /// Returns the number of the next request, of whatever kind. Only the first one too many is judged and recorded: a guest that goes on
-    /// asking must not fill the journal.
+    /// Returns the number of the next request, of whatever kind. Only the first one too many is judged and recorded: a
+    /// guest that goes on asking must not fill the journal.
     pub(super) fn number(&self) -> Result<u32, Error> {
         let before = self.requests.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |made| {
             (made <= self.max_requests).then(|| made.saturating_add(1))
