@@ -41,23 +41,32 @@ fn run(arguments: &[String]) -> Result<()> {
     ensure!(arguments.is_empty(), "`cargo xtask foreign` takes no arguments");
     let root = checkout::root()?;
     let (sources, output) = (root.join("guests/foreign"), root.join("target/foreign"));
-    build(&sources.join("count"), &output.join("count"), "count.c", count)?;
-    build(&sources.join("slug"), &output.join("slug"), "slug.js", |source, component| {
+    // The world that they are built for, and the versions of what builds them.
+    let shared = [root.join("wit"), root.join("xtask/src")];
+    build(&sources.join("count"), &output.join("count"), "count.c", &shared, count)?;
+    build(&sources.join("slug"), &output.join("slug"), "slug.js", &shared, |source, component| {
         slug(&root.join("wit"), source, component)
     })?;
-    build(&sources.join("python"), &output.join("python"), "python.py", |source, component| {
+    build(&sources.join("python"), &output.join("python"), "python.py", &shared, |source, component| {
         python(&root.join("wit"), source, component)
     })?;
     eprintln!("xtask: the extensions are in {}", output.display());
     Ok(())
 }
 
-/// Builds one extension, unless what was built is newer than all that it is built from.
-fn build(from: &Path, to: &Path, source: &str, compile: impl FnOnce(&Path, &Path) -> Result<()>) -> Result<()> {
+/// Builds one extension, unless what was built is newer than all that it is built from: its own files, and `shared` ones.
+fn build(
+    from: &Path,
+    to: &Path,
+    source: &str,
+    shared: &[PathBuf],
+    compile: impl FnOnce(&Path, &Path) -> Result<()>,
+) -> Result<()> {
     fs::create_dir_all(to).with_context(|| format!("making {}", to.display()))?;
     let (manifest, source) = (from.join("tool.toml"), from.join(source));
     let component = to.join(from.file_name().context("a folder has a name")?).with_extension("wasm");
-    if !is_newer(&component, from)? {
+    let mut folders = shared.iter().map(PathBuf::as_path).chain([from]);
+    if !folders.try_fold(true, |newer, folder| Ok::<_, anyhow::Error>(newer && is_newer(&component, folder)?))? {
         eprintln!("xtask: building {}", source.display());
         compile(&source, &component).with_context(|| format!("building {}", source.display()))?;
     }
@@ -174,7 +183,7 @@ mod tests {
         fs::write(from.join("tool.toml"), "m").expect("a manifest");
         fs::write(from.join("s"), "1").expect("a source");
         let built = |content: &'static str| {
-            build(&from, &to, "s", |_, component| Ok(fs::write(component, content)?)).expect("it builds");
+            build(&from, &to, "s", &[], |_, component| Ok(fs::write(component, content)?)).expect("it builds");
             fs::read_to_string(to.join("tool.wasm")).expect("a component")
         };
         assert_eq!((built("one").as_str(), built("two").as_str()), ("one", "one"));

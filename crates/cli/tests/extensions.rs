@@ -135,6 +135,7 @@ fn a_tool_in_python_runs_programs_on_the_stage() {
         (json!({"code": "6 * 7"}), "result: 42\n"),
         (json!({"code": "print('a'); import sys; print('b', file=sys.stderr)"}), "a\nb\n"),
         (json!({"code": "import lib.words\nlib.words.loud('hi')"}), "result: 'HI'\n"),
+        (json!({"code": "print('\\ud800')"}), "?\n"),
         (json!({"path": "main.py", "args": {"n": 1}}), "['main.py'] 2\n"),
         (
             json!({"code": "import json, re, datetime\njson.dumps(re.findall('[0-9]', 'a1b2'))"}),
@@ -155,6 +156,7 @@ fn a_tool_in_python_runs_programs_on_the_stage() {
         ("open('/etc/passwd').read()", "Error"),
         ("import socket\nsocket.create_connection(('127.0.0.1', 9))", "refused by rule `grant.network`"),
         ("x = ", "SyntaxError"),
+        ("class C:\n  def __repr__(self): raise ValueError('no')\nC()", "ValueError: no"),
     ] {
         let said = person.call("python", &json!({ "code": code }));
         assert!(said.code == Some(2) && said.stderr.contains(expected), "{code}: {said:?}");

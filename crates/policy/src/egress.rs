@@ -60,12 +60,19 @@ impl Egress {
         }
     }
 
-    /// Judges a connection to `target` over which go bytes that nobody reads: no URL of it may be blocked.
+    /// Judges a connection to `target` over which go bytes that nobody reads: no URL of it may be blocked. Of a bare address
+    /// nobody knows whose it is, so that it must not be that of a host with a blocked URL either.
     pub fn judge_raw(&self, target: &Target) -> Ruling {
-        match self.judge.network().blocks_raw(target) {
-            Some(pattern) => Ruling::deny("network.block_url", format!("`{pattern}` is blocked.")),
-            None => self.judge_target(target),
+        let rules = self.judge.network();
+        if let Some(pattern) = rules.blocks_raw(target) {
+            return Ruling::deny("network.block_url", format!("`{pattern}` is blocked."));
         }
+        if let Some(pattern) = rules.may_block_raw(target) {
+            let reason =
+                format!("It may be the address of the host of `{pattern}`, which is blocked; look a name up first.");
+            return Ruling::deny("network.bare_address", reason);
+        }
+        self.judge_target(target)
     }
 
     /// Judges a connection to `target`.

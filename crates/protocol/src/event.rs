@@ -80,8 +80,16 @@ pub enum EventBody {
         change_set: ChangeSetId,
         outcome: CommitOutcome,
     },
+    /// A request to a host that is allowed asks for the addresses of its name. No such question leaves without this row
+    /// before it; a tool's own lookup is a request of its own.
+    LookupStarted {
+        call: CallId,
+        /// The number of the request.
+        request: u32,
+        name: String,
+    },
     /// A tool wants to talk to the network, and was judged. No packet leaves without this row before it, except the
-    /// question for the addresses of a name that is allowed.
+    /// question of [`Self::LookupStarted`].
     RequestDecided {
         call: CallId,
         /// Counted from 1 in each call.

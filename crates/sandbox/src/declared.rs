@@ -14,6 +14,9 @@ use crate::tool::MAX_DEFINITIONS;
 /// The custom section of declarations, in the component or in a module of it.
 const SECTION: &str = "boxagnts:tool/definitions";
 
+/// Bytes of the name of an import: those of WASI have a sixth of it.
+const MAX_IMPORT_BYTES: usize = 256;
+
 /// What was read.
 #[derive(Debug, Default)]
 pub(crate) struct Declared {
@@ -60,7 +63,11 @@ impl Declared {
             Payload::ComponentImportSection(imports) if is_outermost => {
                 within_imports(self.imports.len() + imports.count() as usize)?;
                 for import in imports {
-                    self.imports.push(import.map_err(invalid)?.name.name.to_owned());
+                    let name = import.map_err(invalid)?.name.name;
+                    if name.len() > MAX_IMPORT_BYTES {
+                        return Err(broken("the name of an import is too long"));
+                    }
+                    self.imports.push(name.to_owned());
                 }
             }
             Payload::CustomSection(section) if section.name() == SECTION => {

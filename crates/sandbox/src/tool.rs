@@ -64,8 +64,6 @@ pub enum LoadError {
     Definitions(Ending),
     #[error("the component offers tools that cannot be registered: {0}")]
     InvalidDefinition(String),
-    #[error("no thread to compile on: {0}")]
-    Thread(std::io::Error),
     #[error("loading was interrupted")]
     Interrupted,
 }
@@ -207,7 +205,8 @@ fn definition(definition: Definition) -> Result<ToolDefinition, LoadError> {
     let Definition { name, description, input_schema } = definition;
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
     if name.is_empty() || name.len() > MAX_NAME_BYTES || !name.bytes().all(allowed) {
-        return Err(LoadError::InvalidDefinition(format!("the name {name:?}")));
+        let shown: String = name.chars().take(MAX_NAME_BYTES).collect();
+        return Err(LoadError::InvalidDefinition(format!("the name {shown:?}")));
     }
     let invalid = |error| LoadError::InvalidDefinition(format!("the schema of `{name}`: {error}"));
     let input_schema = protocol::parse(&input_schema).map_err(invalid)?;

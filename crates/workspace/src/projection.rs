@@ -131,7 +131,10 @@ impl SessionView {
                 self.change_turn(turn, |turn| turn.model_calls = turn.model_calls.max(*number));
             }
             EventBody::ModelReplied { turn, reply, .. } => self.reply(turn, reply),
-            EventBody::ModelFailed { .. } | EventBody::RequestDecided { .. } | EventBody::RequestFinished { .. } => {}
+            EventBody::ModelFailed { .. }
+            | EventBody::LookupStarted { .. }
+            | EventBody::RequestDecided { .. }
+            | EventBody::RequestFinished { .. } => {}
             EventBody::CallDecided { call, tool, decision, .. } => self.decide_call(call, tool, decision),
             EventBody::CallFinished { .. } => self.finish_call(&event.body),
             EventBody::CommitDecided { change_set, call, decision } => {

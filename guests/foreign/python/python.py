@@ -38,16 +38,15 @@ class Tool(exports.Tool):
             raise Err(tool.Failure_Rejected("say either `code` or `path`, and not both"))
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-            uncaught, value = ran(given)
+            uncaught, result = ran(given)
         said = printed.getvalue()
         if uncaught:
-            raise Err(tool.Failure_Rejected(joined(said, uncaught)))
-        result = "" if value is None else f"result: {value!r}"
-        return tool.Output(joined(said, result) or "(no output)", summary(said, result))
+            raise Err(tool.Failure_Rejected(text(joined(said, uncaught))))
+        return tool.Output(text(joined(said, result)) or "(no output)", text(summary(said, result)))
 
 
 def ran(given):
-    """Runs a program and returns how it failed, or "" and its value."""
+    """Runs a program and returns how it failed, or "" and what its value is."""
     os.chdir(HOME)
     # What the interpreter drew when the component was built is the same in every call.
     random.seed()
@@ -59,11 +58,12 @@ def ran(given):
         sys.modules["__main__"] = program
         sys.path.insert(0, os.path.dirname(os.path.abspath(path)) if "path" in given else HOME)
         sys.argv = [path]
-        return "", evaluated(code, path, program.__dict__)
+        value = evaluated(code, path, program.__dict__)
+        return "", "" if value is None else f"result: {value!r}"
     except SystemExit as end:
-        return ("" if end.code in (None, 0) else f"the program ended with exit code {end.code}"), None
+        return ("" if end.code in (None, 0) else f"the program ended with exit code {end.code}"), ""
     except BaseException as error:
-        return told(error), None
+        return told(error), ""
 
 
 def evaluated(code, path, names):
@@ -81,6 +81,11 @@ def told(error):
     while trace and trace.tb_frame.f_code.co_filename == __file__:
         trace = trace.tb_next
     return "".join(traceback.format_exception(type(error), error, trace)).rstrip("\n")
+
+
+def text(said):
+    """Returns what can be sent as UTF-8: half of a surrogate pair cannot."""
+    return said.encode("utf-8", "replace").decode("utf-8")
 
 
 def joined(said, last):

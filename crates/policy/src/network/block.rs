@@ -36,6 +36,12 @@ impl NetworkRules {
         self.block_url.iter().find(|pattern| pattern.host.matches(target))
     }
 
+    /// Returns the entry of `block_url` whose host the bare address `target` might be: one by name, at its port.
+    pub(crate) fn may_block_raw(&self, target: &Target) -> Option<&UrlPattern> {
+        target.address()?;
+        self.block_url.iter().find(|pattern| pattern.host.is_named() && pattern.host.has_port(target.port()))
+    }
+
     /// Returns the setting that forbids to reach `target` at `address`, if one does.
     pub fn blocks_address(&self, target: &Target, address: IpAddr) -> Option<&'static str> {
         let address = canonical_address(address);
@@ -105,22 +111,30 @@ impl UrlPattern {
 /// Returns path and query as they are written and as a server may read them, lower-case.
 fn spellings(url: &Url) -> Vec<String> {
     let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
-    let mut spellings = vec![squeeze(&format!("{}{query}", url.path()))];
-    for _ in 0..DECODINGS {
-        let last = spellings.last().expect("one at least");
-        let decoded = squeeze(&percent_encoding::percent_decode_str(last).decode_utf8_lossy());
-        if decoded == *last {
+    let (mut path, mut query) = (url.path().to_lowercase(), query.to_lowercase());
+    let mut spellings = Vec::new();
+    for _ in 0..=DECODINGS {
+        spellings.push(format!("{}{query}", squeeze(&path)));
+        // A `?` that was encoded belongs to the path for one server and ends it for another.
+        if let Some((before, after)) = path.split_once('?') {
+            spellings.push(format!("{}?{after}{query}", squeeze(before)));
+        }
+        let decoded = (decode(&path), decode(&query));
+        if (&decoded.0, &decoded.1) == (&path, &query) {
             break;
         }
-        spellings.push(decoded);
+        (path, query) = decoded;
     }
     spellings
 }
 
-/// Returns `path` lower-case, with neither empty nor dotted components.
+fn decode(text: &str) -> String {
+    percent_encoding::percent_decode_str(text).decode_utf8_lossy().to_lowercase()
+}
+
+/// Returns `path` with neither empty nor dotted components.
 fn squeeze(path: &str) -> String {
-    let lower = path.to_lowercase().replace('\\', "/");
-    let (path, query) = lower.split_once('?').map_or((lower.as_str(), None), |(path, query)| (path, Some(query)));
+    let path = path.replace('\\', "/");
     let mut components: Vec<&str> = Vec::new();
     for component in path.split('/') {
         match component {
@@ -130,8 +144,7 @@ fn squeeze(path: &str) -> String {
         }
     }
     let slash = if path.ends_with('/') && !components.is_empty() { "/" } else { "" };
-    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
-    format!("/{}{slash}{query}", components.join("/"))
+    format!("/{}{slash}", components.join("/"))
 }
 
 impl FromStr for UrlPattern {
@@ -192,6 +205,8 @@ mod tests {
             "https://example.com/x/%2e%2e/admin",
             "https://example.com/.%2fadmin",
             "https://example.com/\\admin",
+            "https://example.com/x%3f%2f..%2f..%2fadmin",
+            "https://example.com/admin%3fx",
         ] {
             assert!(blocked(pattern, url), "{url}");
         }

@@ -80,6 +80,16 @@ impl HostPattern {
         self.host.matches(name)
     }
 
+    /// Tells whether it names hosts by name, and no addresses.
+    pub(crate) fn is_named(&self) -> bool {
+        matches!(self.host, HostPart::Below(_) | HostPart::Name(_))
+    }
+
+    /// Tells whether `port` is one of its ports.
+    pub(crate) fn has_port(&self, port: u16) -> bool {
+        (self.ports.first..=self.ports.last).contains(&port)
+    }
+
     /// Returns the first of its ports.
     pub(crate) fn first_port(&self) -> u16 {
         self.ports.first

@@ -259,8 +259,12 @@ async fn parts_that_nest_and_imports_without_end() {
     is_refused("bomb nested components", wat::parse_str(nested(65)).unwrap(), Excess::Nesting(65)).await;
     let few = load(wat::parse_str(nested(64)).unwrap(), SOON).await.err().unwrap();
     assert!(matches!(few, LoadError::World(_)), "{few}");
-    let imports: String = (0..1_001).map(|at| format!(r#"(import "a{at}" (instance))"#)).collect();
-    is_refused("bomb imports", wat::parse_str(format!("(component {imports})")).unwrap(), Excess::Imports(1_001)).await;
+    let imports: Vec<_> = (0..1_001).map(|at| format!(r#"(import "a{at}" (instance))"#)).collect();
+    let imports = wat::parse_str(format!("(component {})", imports.concat())).unwrap();
+    is_refused("bomb imports", imports, Excess::Imports(1_001)).await;
+    let long = wat::parse_str(format!(r#"(component (import "{}" (instance)))"#, "a".repeat(1 << 12))).unwrap();
+    let error = load(long, SOON).await.err().unwrap().to_string();
+    assert!(error.contains("the name of an import is too long") && error.len() < 200, "{error}");
 }
 
 /// Types that each name the one before twice: written out, the last is `2^links` types.

@@ -51,6 +51,9 @@ const CARRIER: &str = include_str!("../../../demo/carrier.toml");
 const GOOD: &str = include_str!("../../../demo/good.toml");
 const BAD: &str = include_str!("../../../demo/bad.toml");
 
+/// What a tool says of a path that leads out of its mounts.
+const OUTSIDE: &str = "outside what this tool may use";
+
 /// Lines of a diff that the demo shows.
 const DIFF_LINES: usize = 24;
 
@@ -187,9 +190,13 @@ async fn converse(stage: &Stage) -> Result<Row, Failure> {
     print("\nA planner with a key that it never sees\n")?;
     let turned = stage.play("How many parcels has the carrier?", CARRIER).await?;
     print(&format!("\n{}", turned.answer))?;
-    let told = serde_json::to_string(&stage.taken()).map_err(Failure::internal)?;
+    let events = stage.taken();
+    let told = serde_json::to_string(&events).map_err(Failure::internal)?;
+    let echo = "signed in with Bearer {{secret:CARRIER_KEY}}";
+    let is_scrubbed =
+        |event: &Event| matches!(&event.body, EventBody::CallFinished { result, .. } if result.text.contains(echo));
     let is_kept = stage.carrier.key_lies_in(&stage.site.root).map_err(Failure::internal)?;
-    let is_hidden = !is_kept && !told.contains(stage.carrier.key()) && told.contains("{{secret:CARRIER_KEY}}");
+    let is_hidden = !is_kept && !told.contains(stage.carrier.key()) && events.iter().any(is_scrubbed);
     Ok(Row {
         attempt: "use a key without seeing it".into(),
         outcome: "the server got the key, and said it back; journal and files have its name".into(),
@@ -232,7 +239,9 @@ fn attempt(event: &Event, events: &[Event]) -> Option<Row> {
         }
         CallOutcome::Denied { rule } => (format!("refused by rule `{rule}`"), "policy", true),
         CallOutcome::Stopped { cause } => (format!("stopped: {}", stopped(*cause)), "sandbox", true),
-        CallOutcome::Rejected => (format!("not possible: {}", clause(summary)), "sandbox", true),
+        CallOutcome::Rejected => {
+            (format!("not possible: {}", clause(summary)), "sandbox", clause(summary).contains(OUTSIDE))
+        }
         other => (format!("{other:?}"), "", false),
     };
     Some(Row { attempt: intent(call, events).unwrap_or_else(|| tool.clone()), outcome, by, as_expected })

@@ -13,8 +13,9 @@ use http_body::{Body, Frame};
 use hyper::body::Incoming;
 use wasmtime_wasi_http::Error;
 
-use super::exchange::forget_coding;
+use super::exchange::{Slot, forget_coding};
 use super::gate::Gate;
+use super::record::Record;
 use super::secrets::{Scrubber, Scrubbing};
 
 /// How a body is coded.
@@ -48,36 +49,43 @@ impl Coding {
     }
 }
 
-/// Told once how a body ended: the bytes that came, and why it broke off.
-type End = Box<dyn FnOnce(u64, Option<String>) + Send>;
-
 /// A response's body as the guest gets it.
 pub(super) struct Received {
     body: Incoming,
     gate: Arc<Gate>,
     decoder: Option<MultiGzDecoder<Capped>>,
     scrubbing: Option<Scrubbing>,
-    /// Bytes that came, before they were decoded.
-    wire_bytes: u64,
-    end: Option<End>,
+    is_empty: bool,
+    /// What is recorded, and the connection, until the body ends or the guest lets go of it.
+    in_use: Option<(Record, Slot)>,
 }
 
 impl Received {
-    pub(super) fn new(body: Incoming, gate: Arc<Gate>, coding: Coding, end: End) -> Self {
+    pub(super) fn new(body: Incoming, gate: Arc<Gate>, coding: Coding, in_use: (Record, Slot)) -> Self {
         let decoder = (coding == Coding::Gzip).then(|| MultiGzDecoder::new(Capped::new(gate.receivable())));
         let scrubbing = gate.scrubber().map(Scrubber::stream);
-        Self { body, gate, decoder, scrubbing, wire_bytes: 0, end: Some(end) }
+        Self { body, gate, decoder, scrubbing, is_empty: true, in_use: Some(in_use) }
     }
 
-    fn finish(&mut self, failure: Option<String>) {
-        if let Some(end) = self.end.take() {
-            end(self.wire_bytes, failure);
+    fn finish(&mut self, failure: Option<&Error>) {
+        if let (Some((record, _)), Some(error)) = (self.in_use.take(), failure) {
+            record.failed(error);
         }
+    }
+
+    /// Counts `data`, which came, as at least `decoded` bytes for the call; false when it may not have them. What decodes
+    /// to nothing came all the same.
+    fn receive(&self, data: usize, decoded: usize) -> bool {
+        if let Some((record, _)) = &self.in_use {
+            record.came(data);
+        }
+        self.gate.receive(decoded.max(data))
     }
 
     /// Returns `data` decoded and without secrets, if it is within what the call may receive.
     fn take(&mut self, data: Bytes) -> Result<Bytes, Error> {
-        self.wire_bytes += data.len() as u64;
+        self.is_empty = false;
+        let came = data.len();
         let too_large = || Error::HttpResponseBodySize(Some(self.gate.max_received_bytes()));
         let decoded = match &mut self.decoder {
             None => data,
@@ -87,7 +95,7 @@ impl Received {
                 Err(_) => return Err(Error::HttpResponseContentCoding(Some("gzip".into()))),
             },
         };
-        if !self.gate.receive(decoded.len()) {
+        if !self.receive(came, decoded.len()) {
             return Err(too_large());
         }
         Ok(match &mut self.scrubbing {
@@ -109,7 +117,7 @@ impl Received {
     /// Returns what is left in the decoder at the end; a stream that was cut off is an error.
     fn undecoded(&mut self) -> Result<Bytes, Error> {
         let Some(mut decoder) = self.decoder.take() else { return Ok(Bytes::new()) };
-        if self.wire_bytes == 0 {
+        if self.is_empty {
             return Ok(Bytes::new());
         }
         decoder.try_finish().map_err(|_| Error::HttpResponseIncomplete)?;
@@ -147,7 +155,7 @@ impl Body for Received {
                 Ok(Some(data)) if !data.is_empty() => return Poll::Ready(Some(Ok(Frame::data(data)))),
                 Ok(_) => {}
                 Err(error) => {
-                    this.finish(Some(error.to_string()));
+                    this.finish(Some(&error));
                     return Poll::Ready(Some(Err(error)));
                 }
             }
@@ -158,13 +166,6 @@ impl Body for Received {
 /// Returns what ended a body before its end: nonsense of the server's, or a connection that went away.
 fn broken_off(error: &hyper::Error) -> Error {
     if error.is_parse() { Error::HttpProtocolError } else { Error::HttpResponseIncomplete }
-}
-
-impl Drop for Received {
-    /// A guest may stop reading whenever it likes.
-    fn drop(&mut self) {
-        self.finish(None);
-    }
 }
 
 /// Where a decoder writes: grows no further than its share, however well a body was compressed.

@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use policy::Target;
 use protocol::RequestOutcome;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use url::{Position, Url};
 use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, spawn};
@@ -22,6 +23,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 use super::body::{Coding, Received};
 use super::dial::dial;
 use super::gate::{Admitted, Asked, Gate};
+use super::record::Record;
 use super::secrets::mentions;
 
 /// Bytes of a response's head.
@@ -36,6 +38,12 @@ const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
 /// Bytes of a URL: what servers accept, many times over.
 const MAX_URL_BYTES: usize = 16 << 10;
 
+/// Bytes of a method: the longest that is registered has half of them.
+const MAX_METHOD_BYTES: usize = 32;
+
+/// One of the connections that the call may have, for as long as either body goes over it.
+pub(super) type Slot = Arc<OwnedSemaphorePermit>;
+
 /// A response, and the work that goes on beneath it.
 pub(super) type Answer = (Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>);
 
@@ -49,31 +57,22 @@ pub(super) async fn exchange(
     let mentions = mentions(request.headers(), &url);
     let asked = Asked { method: request.method().as_str(), url: &url, target: &target, mentions: &mentions };
     let Admitted { request: number, addresses } = gate.admit(&asked).await?;
-    let sent_bytes = Arc::new(AtomicU64::new(0));
-    let record = Record { gate: gate.clone(), number, sent_bytes: sent_bytes.clone() };
+    let record = Record::new(gate.clone(), number);
     let answered = async {
-        let slot = gate.connection()?;
+        let slot = Arc::new(gate.connection()?);
         // From here on the URL holds values: it is sent, and nothing else.
         let url = gate.secrets()?.fill(&mentions, request.headers_mut(), &url)?;
-        let request = outgoing(request, &url, &target, sent_bytes)?;
+        let request = outgoing(request, &url, &target, (record.sent_bytes().clone(), slot.clone()))?;
         let Answered { response, address, connection } = transmit(&gate, &target, &addresses, request, options).await?;
         let (mut head, body) = response.into_parts();
         scrub(&gate, &mut head);
         let coding = Coding::of(&mut head.headers)?;
         Ok((head, body, coding, address, connection, slot))
     };
-    let answered = answered.await.inspect_err(|error| record.failed(error));
+    let answered = answered.await.inspect_err(|error: &Error| record.failed(error));
     let (head, body, coding, address, connection, slot) = answered?;
-    let status = head.status.as_u16();
-    let end = move |received_bytes, failure: Option<String>| {
-        let outcome = match failure {
-            None => RequestOutcome::Answered { status, address },
-            Some(reason) => RequestOutcome::Failed { reason },
-        };
-        record.ended(outcome, received_bytes);
-        drop(slot);
-    };
-    let body = Received::new(body, gate, coding, Box::new(end)).boxed_unsync();
+    record.end(RequestOutcome::Answered { status: head.status.as_u16(), address });
+    let body = Received::new(body, gate, coding, (record, slot)).boxed_unsync();
     let going_on = async move {
         connection.await;
         Ok(())
@@ -81,28 +80,16 @@ pub(super) async fn exchange(
     Ok((Response::from_parts(head, body), Box::new(going_on)))
 }
 
-/// What is recorded of one request after it was decided.
-struct Record {
-    gate: Arc<Gate>,
-    number: u32,
-    sent_bytes: Arc<AtomicU64>,
-}
-
-impl Record {
-    fn failed(&self, error: &Error) {
-        self.ended(RequestOutcome::Failed { reason: error.to_string() }, 0);
-    }
-
-    fn ended(&self, outcome: RequestOutcome, received_bytes: u64) {
-        self.gate.finished(self.number, outcome, self.sent_bytes.load(Ordering::Relaxed), received_bytes);
-    }
-}
-
 /// Reads what the guest wants with the one parser whose reading is judged and used.
 fn parse(gate: &Gate, request: &Request<WasiBody>) -> Result<(Url, Target), Error> {
     let written = request.uri().to_string();
     let method = request.method();
-    let refuse = |reason: String| gate.refuse_unparsed(method.as_str(), &written, reason);
+    // A token is ASCII: it can be cut anywhere.
+    let named = &method.as_str()[..method.as_str().len().min(MAX_METHOD_BYTES)];
+    let refuse = |reason: String| gate.refuse_unparsed(named, &written, reason);
+    if method.as_str().len() > MAX_METHOD_BYTES {
+        return Err(refuse(format!("The method has more than {MAX_METHOD_BYTES} bytes.")));
+    }
     if [Method::CONNECT, Method::TRACE].contains(method) {
         return Err(refuse(format!("{method} is not a request that tools make.")));
     }
@@ -119,7 +106,7 @@ fn outgoing(
     request: Request<WasiBody>,
     url: &Url,
     target: &Target,
-    sent_bytes: Arc<AtomicU64>,
+    (sent_bytes, slot): (Arc<AtomicU64>, Slot),
 ) -> Result<Request<WasiBody>, Error> {
     let (mut head, body) = request.into_parts();
     let path = &url[Position::BeforePath..Position::AfterQuery];
@@ -129,6 +116,8 @@ fn outgoing(
     // The gate decodes, so that what is counted and looked through is what the guest sees.
     head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, identity"));
     let counted = body.map_frame(move |frame| {
+        // A server may answer before it has everything: the connection is in use until then.
+        let _in_use = &slot;
         let bytes = frame.data_ref().map_or(0, Bytes::len);
         sent_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         frame

@@ -10,7 +10,7 @@ use policy::{
 };
 use protocol::{CallId, EventBody, Verdict};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use url::Url;
+use url::{Host, Url};
 use wasmtime_wasi_http::Error;
 
 use super::dial::Tls;
@@ -146,6 +146,7 @@ impl Gate {
         if ruling.verdict != Verdict::Allow {
             return refuse(ruling);
         }
+        self.asking(request, asked.target)?;
         let addresses = match self.addresses(asked.target).await {
             Ok(addresses) => addresses,
             Err(error) => return Err(self.unresolved(request, asked, ruling, error)),
@@ -287,6 +288,16 @@ impl Gate {
             0 => Err(Error::DnsError { rcode: Some(format!("no address for {name}")), info_code: None }),
             1..=MAX_ADDRESSES => Ok(addresses),
             _ => Err(Error::DnsError { rcode: Some(format!("too many addresses for {name}")), info_code: None }),
+        }
+    }
+
+    /// Records that a name is asked for: the question leaves the machine, and may never be answered.
+    fn asking(&self, request: u32, target: &Target) -> Result<(), Error> {
+        match target.host() {
+            Host::Domain(name) => {
+                self.record(EventBody::LookupStarted { call: self.call.clone(), request, name: name.clone() })
+            }
+            _ => Ok(()),
         }
     }
 

@@ -8,6 +8,7 @@ mod dial;
 mod exchange;
 mod gate;
 mod hooks;
+mod record;
 mod resolver;
 mod secrets;
 pub(crate) mod sockets;

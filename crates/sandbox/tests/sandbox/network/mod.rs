@@ -54,6 +54,7 @@ async fn an_allowed_request_goes_out_and_is_in_the_journal() {
     let loopback: IpAddr = "127.0.0.1".parse().unwrap();
     let call = protocol::CallId::from_random(1);
     let expected = [
+        EventBody::LookupStarted { call: call.clone(), request: 1, name: "api.test".into() },
         EventBody::RequestDecided {
             call: call.clone(),
             request: 1,
@@ -100,6 +101,7 @@ async fn a_name_without_an_address_is_in_the_journal_too() {
     assert!(matches!(net.run("fetch", fetch("http://nowhere.test/")).await.ending, Ending::Rejected(_)));
     let events = net.events.lock().unwrap();
     let failed = matches!(&events[..], [
+        EventBody::LookupStarted { .. },
         EventBody::RequestDecided { verdict: Verdict::Allow, addresses, .. },
         EventBody::RequestFinished { outcome: RequestOutcome::Failed { reason }, .. },
     ] if addresses.is_empty() && reason.contains("no address for nowhere.test"));
@@ -295,6 +297,7 @@ async fn bodies_are_decoded_counted_and_cut_off() {
             "/bomb" => response("200 OK", &[("content-encoding", "gzip")], &gzip(&vec![b'a'; 64 << 20])),
             "/large" => response("200 OK", &[], &vec![b'a'; 2 << 20]),
             "/brotli" => response("200 OK", &[("content-encoding", "br")], b"x"),
+            "/void" => response("200 OK", &[("content-encoding", "gzip")], &gzip(b"").repeat(100_000)),
             "/twice" => response("200 OK", &[("content-encoding", "gzip"), ("content-encoding", "gzip")], b"x"),
             "/broken" => response("200 OK", &[("content-encoding", "gzip")], b"this is no gzip at all"),
             "/cut" => response("200 OK", &[("content-encoding", "gzip")], &gzip(&vec![7; 5000])[..20]),
@@ -311,6 +314,7 @@ async fn bodies_are_decoded_counted_and_cut_off() {
     for (path, expected) in [
         ("/gzip", "200 unfolded"),
         ("/bomb", "body size exceeds limit: 1048576 bytes"),
+        ("/void", "body size exceeds limit: 1048576 bytes"),
         ("/large", "body size exceeds limit: 1048576 bytes"),
         ("/brotli", "ErrorCode::HttpResponseContentCoding(Some(\"br\"))"),
         ("/twice", "ErrorCode::HttpResponseContentCoding"),
@@ -388,6 +392,9 @@ async fn a_server_that_never_answers_holds_no_call_beyond_its_deadline_or_its_ca
     let started = Instant::now();
     assert_eq!(net.run("fetch", fetch(&origin)).await.ending, Ending::Stopped(StopCause::Deadline));
     assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    let given_up = RequestOutcome::Failed { reason: "it was given up".into() };
+    let last = net.events.lock().unwrap().last().cloned();
+    assert!(matches!(&last, Some(EventBody::RequestFinished { outcome, .. }) if *outcome == given_up), "{last:?}");
 
     net.limits = Limits { timeout_ms: 60_000, ..net.limits };
     let cancel = net.cancel.clone();
@@ -409,7 +416,30 @@ async fn nothing_leaves_when_the_journal_takes_nothing() {
     net.names.set("api.test", &[LOOPBACK]);
     let outcome = net.run("fetch", fetch(&origin)).await;
     assert_eq!(outcome.ending, Ending::HostFailed("the journal refused an event: the disk is full".into()));
-    assert_eq!(server.connections(), 0);
+    assert_eq!((server.connections(), net.names.asked()), (0, Vec::<String>::new()));
+}
+
+#[tokio::test]
+async fn a_lookup_is_recorded_before_anybody_is_asked() {
+    let server = Server::start(|_| ok("x"));
+    let origin = format!("http://api.test:{}", server.port());
+    let net = Net::new(&[&origin], &[&origin]);
+    net.names.set("api.test", &[LOOPBACK]);
+    net.run("fetch", fetch(&origin)).await;
+    let events = net.events.lock().unwrap();
+    let kinds: Vec<_> = events.iter().map(|event| serde_json::to_value(event).unwrap()["type"].clone()).collect();
+    assert_eq!(kinds, ["lookup_started", "request_decided", "request_finished"]);
+}
+
+#[tokio::test]
+async fn long_methods_do_not_fill_the_journal() {
+    let net = Net::new(&["http://*:*"], &[]);
+    let long = json!({ "method": "A".repeat(100_000), "scheme": "http", "authority": "api.test", "path": "/" });
+    let outcome = net.run("web", json!({ "requests": vec![long; 10] })).await;
+    assert_eq!(results(&outcome), vec!["ErrorCode::HttpRequestDenied"; 10]);
+    let events = net.events.lock().unwrap();
+    assert_eq!(events.len(), 10);
+    assert!(serde_json::to_string(&*events).unwrap().len() < 10_000);
 }
 
 #[tokio::test]

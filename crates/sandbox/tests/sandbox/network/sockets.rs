@@ -416,6 +416,15 @@ async fn a_name_with_a_blocked_url_is_not_reached_by_its_address() {
     let outcome = net.run("sockets", steps(all.into())).await;
     assert_eq!(results(&outcome)[..3], ["127.0.0.1", "ok", "access-denied"]);
     assert_eq!((rules(&net).last().unwrap().as_str(), server.connections()), ("network.block_url", 0));
+    // Without the lookup nobody knows whose address it is.
+    let outcome = net.run("sockets", tcp("tcp4", server.address())).await;
+    assert_eq!(results(&outcome)[1], "access-denied");
+    assert_eq!((rules(&net).last().unwrap().as_str(), server.connections()), ("network.bare_address", 0));
+    // Looked up as another name's, it is known.
+    net.names.set("other.test", &[&["127.0.0.1"]]);
+    let mut other = look_up(&["other.test"])["steps"].as_array().unwrap().clone();
+    other.extend(tcp("tcp4", server.address())["steps"].as_array().unwrap().clone());
+    assert_eq!(results(&net.run("sockets", steps(other.into())).await)[..3], ["127.0.0.1", "ok", "ok"]);
 }
 
 #[tokio::test]

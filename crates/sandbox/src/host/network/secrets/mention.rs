@@ -8,6 +8,9 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use policy::{PLACEHOLDER_END, PLACEHOLDER_START, Placement, SecretName, SecretSpec};
 use url::{Url, form_urlencoded};
 
+/// Placeholders of one text that are looked at. No place takes two, so that a second one is refused whatever follows.
+const MAX_IN_TEXT: usize = 2;
+
 /// Something that begins like a placeholder.
 #[derive(Debug)]
 pub(crate) struct Mention {
@@ -54,7 +57,7 @@ fn header_place(headers: &HeaderMap, name: &HeaderName, value: &HeaderValue) -> 
 }
 
 fn collect(text: &str, place: &Place, found: &mut Vec<Mention>) {
-    for (at, _) in text.match_indices(PLACEHOLDER_START) {
+    for (at, _) in text.match_indices(PLACEHOLDER_START).take(MAX_IN_TEXT) {
         let rest = &text[at + PLACEHOLDER_START.len()..];
         let name = rest.split_once(PLACEHOLDER_END).and_then(|(name, _)| name.parse().ok());
         found.push(Mention { name, place: place.clone() });
@@ -99,5 +102,17 @@ impl Mention {
             (Placement::Query { .. }, Place::Query { pair }) => is_placeholder(pair, spec),
             _ => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_full_of_placeholders_costs_no_more_than_two() {
+        let many = HeaderValue::from_str(&PLACEHOLDER_START.repeat(10_000)).unwrap();
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, many)]);
+        assert_eq!(mentions(&headers, &Url::parse("https://a.test/").unwrap()).len(), MAX_IN_TEXT);
     }
 }

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use policy::{Egress, Ruling, Scheme, Target};
 use protocol::Verdict;
 
+use super::super::record::Record;
 use super::Sockets;
 use super::convert::gate_code;
-use super::record::Record;
 use crate::bindings::sockets::network::ErrorCode;
 
 impl Sockets {

@@ -16,9 +16,9 @@ use wasmtime_wasi::async_trait;
 use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, StreamResult};
 use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, spawn};
 
+use super::super::record::Record;
 use super::convert::io_code;
 use super::options::{KeepAlive, Options};
-use super::record::Record;
 use crate::bindings::sockets::network::ErrorCode;
 
 /// How long connecting may take.

@@ -13,8 +13,8 @@ use wasmtime_wasi::async_trait;
 use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
 
 use super::super::Gate;
+use super::super::record::Record;
 use super::convert::{gate_code, told_ip};
-use super::record::Record;
 use super::{SocketResult, WholeNetwork};
 use crate::bindings::sockets::ip_name_lookup;
 use crate::bindings::sockets::network::{ErrorCode, IpAddress};

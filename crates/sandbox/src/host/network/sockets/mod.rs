@@ -12,7 +12,6 @@ mod datagram;
 mod lookup;
 mod options;
 mod peers;
-mod record;
 mod tcp;
 mod udp;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::record::Record;
+use super::super::record::Record;
 
 /// The admitted destinations of a call's datagrams, each judged and recorded once. Nobody else's datagrams reach a guest.
 #[derive(Default)]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use protocol::RequestOutcome;
 
-use super::super::Gate;
+use super::gate::Gate;
 
 /// An admitted request, recorded as finished when it is dropped: also when its call is ended.
 pub(super) struct Record {
@@ -45,9 +45,14 @@ impl Record {
         self.sent_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
+    /// Counts `bytes` that came.
+    pub(super) fn came(&self, bytes: usize) {
+        self.received_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
     /// Counts `bytes` that came; false when the call may not have them.
     pub(super) fn receive(&self, bytes: usize) -> bool {
-        self.received_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.came(bytes);
         let may = self.gate.receive(bytes);
         if !may {
             self.failed(&format!("more than {} bytes came in this call", self.gate.max_received_bytes()));
