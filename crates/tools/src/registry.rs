@@ -178,15 +178,15 @@ impl Registry {
             Found::Whole(whole) if whole.difference.is_more() => ExtensionState::Waiting(whole.difference.clone()),
             Found::Whole(whole) => match self.ready(&whole.entry).await {
                 Ok(tool) => ExtensionState::Ready { tool, is_changed: whole.is_changed },
-                Err(reason) => ExtensionState::Broken(reason),
+                Err(error) => ExtensionState::Broken(error.to_string()),
             },
         }
     }
 
     /// Returns the tool of `entry` when it can be run, or why it cannot.
-    async fn ready(&self, entry: &Entry) -> Result<Arc<Tool>, String> {
-        let tool = entry.tool(&self.sandbox).await.map_err(|error| error.to_string())?;
-        tool.prepare().await.map_err(|error| error.to_string())?;
+    async fn ready(&self, entry: &Entry) -> Result<Arc<Tool>, Arc<RegistryError>> {
+        let tool = entry.tool(&self.sandbox).await?;
+        tool.prepare().await?;
         Ok(tool)
     }
 
