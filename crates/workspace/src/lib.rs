@@ -39,7 +39,7 @@ pub use journal::{
 pub use lease::{LeaseError, SessionLease};
 pub use projection::{CallView, ChangeSetView, FinishedCall, PendingCall, SessionView, TurnView};
 pub use secrets::{
-    InvalidValue, Kept, Keychain, KeychainError, SecretError, SecretService, SecretStore, Stored, StoredSecret,
+    InvalidValue, Kept, Keychain, KeychainError, Removed, SecretError, SecretService, SecretStore, Stored, StoredSecret,
 };
 pub use session_tmp::SessionTmp;
 pub use text::{block_for_terminal, for_terminal};

@@ -6,7 +6,7 @@ use std::io::{IsTerminal as _, Read as _, stdin};
 use policy::{HostPattern, Placement, SecretName, SecretSpec};
 use secrecy::SecretString;
 use secrecy::zeroize::Zeroizing;
-use workspace::{Kept, SecretStore, Stored, for_terminal};
+use workspace::{Kept, KeychainError, SecretStore, Stored, for_terminal};
 
 use super::print;
 use crate::args::{Place, Placed};
@@ -24,6 +24,9 @@ pub(crate) fn set(place: &Place, name: &str, hosts: &[String], placed: &Placed) 
     let name = spec.name().clone();
     let stored = store.set(spec, &value).map_err(Failure::usage)?;
     eprintln!("{name} is kept in {}", kept(&store, &stored));
+    if let Some(reason) = &stored.left_in_keychain {
+        eprintln!("{}\nonce it answers, set {name} again: that replaces it", left_in_keychain(&name, reason));
+    }
     if !site.config.allowed_secrets.contains(&name) {
         eprintln!("tools here may not send it yet; in boxagnts.toml:\n\n    [secrets]\n    allowed = [\"{name}\"]");
     }
@@ -91,9 +94,19 @@ pub(crate) fn list(place: &Place) -> Result<Exit, Failure> {
 
 pub(crate) fn remove(place: &Place, name: &str) -> Result<Exit, Failure> {
     let name: SecretName = name.parse().map_err(Failure::usage)?;
-    if Site::find(place)?.secret_store()?.remove(&name).map_err(Failure::usage)? {
+    let removed = Site::find(place)?.secret_store()?.remove(&name).map_err(Failure::usage)?;
+    if let Some(reason) = &removed.left_in_keychain {
+        eprintln!("{}\nonce it answers: boxagnts secret rm {name}", left_in_keychain(&name, reason));
+    }
+    if removed.was_there {
         eprintln!("{name} is removed");
         return Ok(Exit::Done);
     }
     Err(Failure::usage(format!("there is no secret {name}")).hint("see which there are: boxagnts secret list"))
+}
+
+/// Says that a value may lie where nothing looks for it any more.
+fn left_in_keychain(name: &SecretName, reason: &KeychainError) -> String {
+    let reason = for_terminal(&reason.to_string());
+    format!("the keychain may still hold a value of {name}, which could not be removed: {reason}")
 }

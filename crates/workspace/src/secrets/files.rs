@@ -12,24 +12,17 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Result, SecretError, StoredSecret};
+use super::index::Index;
+use super::{Result, SecretError};
 use crate::lease::lock_file;
 
-/// Raised when the files say something else.
+/// Raised when the file of the values says something else.
 const FORMAT: u32 = 1;
 
 /// Bytes of either file: as many secrets as there may be, with room.
 const MAX_FILE_BYTES: u64 = 4 << 20;
 
-/// What was said of the secrets.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Index {
-    format: u32,
-    secrets: Vec<StoredSecret>,
-}
-
-/// Their values.
+/// The values of the secrets.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Values {
@@ -44,7 +37,8 @@ struct ValuesRef<'a> {
     values: BTreeMap<&'a SecretName, &'a str>,
 }
 
-/// The folder of a store. What is written goes through [`Folder::lock`].
+/// The folder of a store. What is written goes through [`Folder::lock`], and what must fit together is read through
+/// [`Folder::lock_shared`].
 pub(super) struct Folder<'a> {
     path: &'a Path,
     _lock: Option<File>,
@@ -56,7 +50,7 @@ impl<'a> Folder<'a> {
         Self { path, _lock: None }
     }
 
-    /// Makes the folder where it is missing, and waits until nobody else writes to it.
+    /// Makes the folder where it is missing, and waits until nobody else reads it or writes to it.
     pub(super) fn lock(path: &'a Path) -> Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at(path))?;
         check(path, &fs::symlink_metadata(path).map_err(at(path))?, own_user()?, Metadata::is_dir)?;
@@ -66,16 +60,26 @@ impl<'a> Folder<'a> {
         Ok(Self { path, _lock: Some(lock) })
     }
 
-    pub(super) fn index(&self) -> Result<Vec<StoredSecret>> {
-        let path = self.path.join("index.json");
-        let Some(text) = self.read(&path)? else { return Ok(Vec::new()) };
-        let Index { format, secrets } = parsed(&path, &text)?;
-        if format == FORMAT { Ok(secrets) } else { Err(SecretError::Damaged { path, line: 1 }) }
+    /// Waits until nobody writes to the folder, and keeps it so; `None` when there is no folder.
+    pub(super) fn lock_shared(path: &'a Path) -> Result<Option<Self>> {
+        let Some(found) = found(path)? else { return Ok(None) };
+        check(path, &found, own_user()?, Metadata::is_dir)?;
+        let name = path.join("lock");
+        // A folder that is mounted read-only can be read too, if it has the file.
+        let lock = File::open(&name).or_else(|_| lock_file(&name)).map_err(at(&name))?;
+        lock.lock_shared().map_err(at(&name))?;
+        Ok(Some(Self { path, _lock: Some(lock) }))
     }
 
-    pub(super) fn write_index(&self, mut secrets: Vec<StoredSecret>) -> Result<()> {
-        secrets.sort_by(|left, right| left.spec.name().cmp(right.spec.name()));
-        let text = serde_json::to_vec_pretty(&Index { format: FORMAT, secrets }).expect("an index is plain data");
+    pub(super) fn index(&self) -> Result<Index> {
+        let path = self.path.join("index.json");
+        let Some(text) = self.read(&path)? else { return Ok(Index::default()) };
+        let index: Index = parsed(&path, &text)?;
+        if index.is_known_format() { Ok(index) } else { Err(SecretError::Damaged { path, line: 1 }) }
+    }
+
+    pub(super) fn write_index(&self, index: &Index) -> Result<()> {
+        let text = serde_json::to_vec_pretty(index).expect("an index is plain data");
         self.replace("index.json", &text)
     }
 
@@ -94,10 +98,7 @@ impl<'a> Folder<'a> {
 
     /// Returns the content of a file that nobody else can read, `None` when there is none.
     fn read(&self, path: &Path) -> Result<Option<Zeroizing<String>>> {
-        let named = match fs::symlink_metadata(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            named => named.map_err(at(path))?,
-        };
+        let Some(named) = found(path)? else { return Ok(None) };
         let user = own_user()?;
         let folder = fs::symlink_metadata(self.path).map_err(at(self.path))?;
         check(self.path, &folder, user, Metadata::is_dir)?;
@@ -123,6 +124,14 @@ impl<'a> Folder<'a> {
             File::open(self.path)?.sync_all()
         };
         write().map_err(at(&path))
+    }
+}
+
+/// Returns what is at `path`, not following a link; `None` when nothing is.
+fn found(path: &Path) -> Result<Option<Metadata>> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found.map(Some).map_err(at(path)),
     }
 }
 

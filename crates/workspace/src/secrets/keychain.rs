@@ -21,12 +21,21 @@ const SERVICE: &str = "boxagnts";
 pub enum KeychainError {
     #[error("there is none in this session")]
     None,
+    #[error("it cannot be reached: {0}")]
+    Unreachable(String),
     #[error("it did not answer within a minute")]
     Silent,
     #[error("it did not give back what it was given")]
     Unfaithful,
     #[error("{0}")]
     Failed(String),
+}
+
+impl KeychainError {
+    /// Tells whether a keychain that says so may hold what it was given, or take it later.
+    pub(super) fn may_have_kept(&self) -> bool {
+        !matches!(self, Self::None | Self::Unreachable(_))
+    }
 }
 
 /// Something that keeps values beyond the process, and beyond a login.
@@ -78,9 +87,9 @@ fn within<T: Send + 'static>(
 ) -> Result<T, KeychainError> {
     let (item, (told, heard)) = (item.to_owned(), channel());
     thread::spawn(move || {
-        let acted = entry(&item).and_then(act);
+        let acted = entry(&item).and_then(|entry| act(entry).map_err(|error| KeychainError::Failed(said(&error))));
         // Whoever waited may have gone.
-        let _ = told.send(acted.map_err(|error| failed(&error)));
+        let _ = told.send(acted);
     });
     match heard.recv_timeout(PATIENCE) {
         Ok(acted) => acted,
@@ -89,16 +98,19 @@ fn within<T: Send + 'static>(
     }
 }
 
-fn entry(item: &str) -> Result<Entry, Error> {
+/// Connects to the keychain; nothing is asked of it yet.
+fn entry(item: &str) -> Result<Entry, KeychainError> {
     let label = format!("BoxAgnts: {item}");
-    Store::new()?.build(SERVICE, item, Some(&HashMap::from([("label", label.as_str())])))
+    let store = Store::new().map_err(|error| KeychainError::Unreachable(said(&error)))?;
+    let built = store.build(SERVICE, item, Some(&HashMap::from([("label", label.as_str())])));
+    built.map_err(|error| KeychainError::Unreachable(said(&error)))
 }
 
 /// Returns what is said of `error`, which might hold the bytes of a value.
-fn failed(error: &Error) -> KeychainError {
+fn said(error: &Error) -> String {
     match error {
-        Error::BadEncoding(_) => KeychainError::Failed("it holds no text".into()),
-        Error::NoStorageAccess(reason) | Error::PlatformFailure(reason) => KeychainError::Failed(reason.to_string()),
-        _ => KeychainError::Failed("it refused".into()),
+        Error::BadEncoding(_) => "it holds no text".into(),
+        Error::NoStorageAccess(reason) | Error::PlatformFailure(reason) => reason.to_string(),
+        _ => "it refused".into(),
     }
 }

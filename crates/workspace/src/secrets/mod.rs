@@ -2,8 +2,11 @@
 //!
 //! The folder belongs to the person, not to a workspace, and lies outside every mount. Saying what there is needs no
 //! value. A value is in the keychain where one works, else in `values.json`, which only its owner can read.
+//!
+//! A value is never beside what was said of another one: while it changes its name is not listed, and who reads waits.
 
 mod files;
+mod index;
 mod keychain;
 #[cfg(test)]
 mod tests;
@@ -18,6 +21,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
 use files::Folder;
+use index::Index;
 pub use keychain::{Keychain, KeychainError, SecretService};
 
 /// Fewer bytes would be found by chance in what servers answer, and taken out of it.
@@ -46,10 +50,21 @@ pub struct StoredSecret {
 }
 
 /// Where a value was put, and why not in the keychain if one was tried.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Stored {
     pub kept: Kept,
     pub not_in_keychain: Option<KeychainError>,
+    /// Why the keychain may hold a value of this name all the same: the one before, or this one.
+    pub left_in_keychain: Option<KeychainError>,
+}
+
+/// What was removed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Removed {
+    /// False when there was nothing of this name, as far as is known without the keychain.
+    pub was_there: bool,
+    /// Why the keychain may still hold a value of this name.
+    pub left_in_keychain: Option<KeychainError>,
 }
 
 /// Why secrets cannot be stored or read. No text of it holds a value.
@@ -61,10 +76,14 @@ pub enum SecretError {
     NotPrivate { path: PathBuf, problem: &'static str },
     #[error("{path} is damaged at line {line}; restore it, or remove it and set the secrets again", path = path.display())]
     Damaged { path: PathBuf, line: usize },
-    #[error("the value of {name} is in the keychain, which does not give it: {source}")]
+    #[error("the value of {name} is in the keychain, which does not serve: {source}")]
     Keychain { name: SecretName, source: KeychainError },
     #[error("the value of {name} is gone from where it was kept")]
     Gone { name: SecretName },
+    #[error("storing {name} was broken off, so it is not set")]
+    Unfinished { name: SecretName },
+    #[error("{name} was not stored, and is not set now; set it again: {source}")]
+    NotSet { name: SecretName, source: Box<SecretError> },
     #[error("{0}")]
     Value(#[from] InvalidValue),
     #[error("there are {MAX_SECRETS} secrets already")]
@@ -110,27 +129,43 @@ impl SecretStore {
 
     /// Returns every secret, sorted by name; no value is read.
     pub fn list(&self) -> Result<Vec<StoredSecret>> {
-        Folder::at(&self.folder).index()
+        Folder::at(&self.folder).index().map(Index::into_secrets)
     }
 
-    /// Stores a secret in place of the one before of this name.
+    /// Stores a secret in place of the one before of this name. Where that breaks off, there is none of this name.
     pub fn set(&self, spec: SecretSpec, value: &SecretString) -> Result<Stored> {
         check(value.expose_secret(), spec.placement())?;
         let folder = Folder::lock(&self.folder)?;
-        let mut index = folder.index()?;
-        index.retain(|secret| secret.spec.name() != spec.name());
-        if index.len() >= MAX_SECRETS {
+        let (mut index, values) = (folder.index()?, folder.values()?);
+        let name = spec.name().clone();
+        let was_in_keychain = index.may_be_in_keychain(&name);
+        index.begin(&name, self.keychain.is_some());
+        if index.secrets().len() >= MAX_SECRETS {
             return Err(SecretError::TooMany);
         }
-        let stored = self.keep(&folder, spec.name(), value)?;
-        index.push(StoredSecret { spec, kept: stored.kept });
-        // Last: what is listed has a value.
-        folder.write_index(index)?;
-        Ok(stored)
+        // First: the new value must never be beside the hosts of the old one.
+        folder.write_index(&index)?;
+        let finish = || {
+            let (kept, not_in_keychain) = self.keep(&folder, values, &name, value)?;
+            let refused = not_in_keychain.as_ref();
+            let may_be_left = was_in_keychain || refused.is_some_and(KeychainError::may_have_kept);
+            let must_clear = kept == Kept::File && may_be_left;
+            let left_in_keychain = if must_clear { self.clear_keychain(&name, refused) } else { None };
+            index.finish(spec, kept, left_in_keychain.is_some());
+            // Last: what is listed has a value.
+            folder.write_index(&index)?;
+            Ok(Stored { kept, not_in_keychain, left_in_keychain })
+        };
+        finish().map_err(|source| SecretError::NotSet { name: name.clone(), source: Box::new(source) })
     }
 
-    fn keep(&self, folder: &Folder, name: &SecretName, value: &SecretString) -> Result<Stored> {
-        let mut values = folder.values()?;
+    fn keep(
+        &self,
+        folder: &Folder<'_>,
+        mut values: BTreeMap<SecretName, SecretString>,
+        name: &SecretName,
+        value: &SecretString,
+    ) -> Result<(Kept, Option<KeychainError>)> {
         let tried = self.keychain.as_ref().map(|keychain| keychain.keep(&self.item(name), value));
         let in_keychain = matches!(tried, Some(Ok(())));
         let before = if in_keychain { values.remove(name) } else { values.insert(name.clone(), value.clone()) };
@@ -138,37 +173,48 @@ impl SecretStore {
             folder.write_values(&values)?;
         }
         let kept = if in_keychain { Kept::Keychain } else { Kept::File };
-        Ok(Stored { kept, not_in_keychain: tried.and_then(std::result::Result::err) })
+        Ok((kept, tried.and_then(std::result::Result::err)))
     }
 
-    /// Removes a secret and its value; false when there is none of this name.
-    pub fn remove(&self, name: &SecretName) -> Result<bool> {
+    /// Removes what the keychain may hold after it `refused` a value; returns why it may hold it still.
+    fn clear_keychain(&self, name: &SecretName, refused: Option<&KeychainError>) -> Option<KeychainError> {
+        let removed = self.remove_from_keychain(name);
+        // One that was silent may yet do what it was asked for before.
+        let is_late = refused == Some(&KeychainError::Silent);
+        removed.err().or_else(|| is_late.then_some(KeychainError::Silent))
+    }
+
+    fn remove_from_keychain(&self, name: &SecretName) -> std::result::Result<(), KeychainError> {
+        self.keychain.as_ref().map_or(Err(KeychainError::None), |keychain| keychain.remove(&self.item(name)))
+    }
+
+    /// Removes a secret and its values, wherever one may be. What could not be taken out of the keychain is tried again
+    /// by removing the same name again.
+    pub fn remove(&self, name: &SecretName) -> Result<Removed> {
         let folder = Folder::lock(&self.folder)?;
         let mut index = folder.index()?;
-        let Some(at) = index.iter().position(|secret| secret.spec.name() == name) else { return Ok(false) };
-        let secret = index.remove(at);
-        // The value first: what is listed no more must not lie around.
-        match (secret.kept, &self.keychain) {
-            (Kept::File, _) => {
-                let mut values = folder.values()?;
-                values.remove(name);
-                folder.write_values(&values)?;
-            }
-            (Kept::Keychain, Some(keychain)) => {
-                keychain
-                    .remove(&self.item(name))
-                    .map_err(|source| SecretError::Keychain { name: name.clone(), source })?;
-            }
-            (Kept::Keychain, None) => return Err(unreachable_keychain(name)),
+        // The values first: what is listed no more must not lie around.
+        let was_in_file = remove_from_file(&folder, name)?;
+        let may_be_left = self.keychain.is_some() || index.may_be_in_keychain(name);
+        let left_in_keychain = self.remove_from_keychain(name).err().filter(|_| may_be_left);
+        if let (Some(Kept::Keychain), Some(source)) = (index.kept(name), &left_in_keychain) {
+            return Err(SecretError::Keychain { name: name.clone(), source: source.clone() });
         }
-        folder.write_index(index)?;
-        Ok(true)
+        let was_known = index.forget(name, left_in_keychain.is_none());
+        if was_known {
+            folder.write_index(&index)?;
+        }
+        Ok(Removed { was_there: was_known || was_in_file, left_in_keychain })
     }
 
     /// Returns those of `names` that are stored, with their values.
     pub fn read(&self, names: &BTreeSet<SecretName>) -> Result<Vec<(SecretSpec, SecretString)>> {
-        let folder = Folder::at(&self.folder);
-        let mut wanted = folder.index()?;
+        let Some(folder) = Folder::lock_shared(&self.folder)? else { return Ok(Vec::new()) };
+        let index = folder.index()?;
+        if let Some(name) = index.unfinished(names) {
+            return Err(SecretError::Unfinished { name: name.clone() });
+        }
+        let mut wanted = index.into_secrets();
         wanted.retain(|secret| names.contains(secret.spec.name()));
         let in_file = wanted.iter().any(|secret| secret.kept == Kept::File);
         let mut values = if in_file { folder.values()? } else { BTreeMap::new() };
@@ -195,6 +241,16 @@ impl SecretStore {
     fn item(&self, name: &SecretName) -> String {
         format!("{name} of {}", self.folder.display())
     }
+}
+
+/// Tells whether the file had a value of `name`.
+fn remove_from_file(folder: &Folder<'_>, name: &SecretName) -> Result<bool> {
+    let mut values = folder.values()?;
+    let was_there = values.remove(name).is_some();
+    if was_there {
+        folder.write_values(&values)?;
+    }
+    Ok(was_there)
 }
 
 fn unreachable_keychain(name: &SecretName) -> SecretError {
