@@ -147,12 +147,10 @@ impl SecretStore {
         folder.write_index(&index)?;
         let finish = || {
             let (kept, not_in_keychain) = self.keep(&folder, values, &name, value)?;
-            let left_in_keychain = match &not_in_keychain {
-                _ if kept == Kept::Keychain => None,
-                Some(refused) if refused.may_have_kept() => self.clear_keychain(&name, refused),
-                _ if was_in_keychain => self.remove_from_keychain(&name).err(),
-                _ => None,
-            };
+            let refused = not_in_keychain.as_ref();
+            let may_be_left = was_in_keychain || refused.is_some_and(KeychainError::may_have_kept);
+            let must_clear = kept == Kept::File && may_be_left;
+            let left_in_keychain = if must_clear { self.clear_keychain(&name, refused) } else { None };
             index.finish(spec, kept, left_in_keychain.is_some());
             // Last: what is listed has a value.
             folder.write_index(&index)?;
@@ -179,10 +177,10 @@ impl SecretStore {
     }
 
     /// Removes what the keychain may hold after it `refused` a value; returns why it may hold it still.
-    fn clear_keychain(&self, name: &SecretName, refused: &KeychainError) -> Option<KeychainError> {
+    fn clear_keychain(&self, name: &SecretName, refused: Option<&KeychainError>) -> Option<KeychainError> {
         let removed = self.remove_from_keychain(name);
         // One that was silent may yet do what it was asked for before.
-        let is_late = *refused == KeychainError::Silent;
+        let is_late = refused == Some(&KeychainError::Silent);
         removed.err().or_else(|| is_late.then_some(KeychainError::Silent))
     }
 
