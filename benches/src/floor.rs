@@ -4,9 +4,12 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use ::http::{Request, Response};
 use wasmtime::component::{Component, Linker, ResourceTable};
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::p2::bindings::{LinkOptions, http};
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttp, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks};
 
 mod bindings {
     wasmtime::component::bindgen!({
@@ -20,8 +23,28 @@ use bindings::ToolGuestPre;
 
 struct Host {
     wasi: WasiCtx,
+    http: WasiHttpCtx,
+    hooks: NoNetwork,
     table: ResourceTable,
 }
+
+impl Host {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.hooks, table: &mut self.table, ctx: &mut self.http }
+    }
+}
+
+/// No call that is measured here sends a request; what could is linked all the same, as in the runtime.
+struct NoNetwork;
+
+impl WasiHttpHooks for NoNetwork {
+    fn send_request(&mut self, _: Request<WasiBody>, _: Option<RequestOptions>, _: Going) -> Sending {
+        Box::new(std::future::ready(Err(Error::HttpRequestDenied)))
+    }
+}
+
+type Going = Box<dyn Future<Output = Result<(), Error>> + Send>;
+type Sending = Box<dyn Future<Output = Result<(Response<WasiBody>, Going), Error>> + Send>;
 
 impl WasiView for Host {
     fn ctx(&mut self) -> WasiCtxView<'_> {
@@ -41,8 +64,8 @@ impl Floor {
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         let component = Component::new(&engine, component)?;
-        // No measured call uses the network.
-        linker.define_unknown_imports_as_traps(&component)?;
+        http::outgoing_handler::add_to_linker::<_, WasiHttp>(&mut linker, Host::http)?;
+        http::types::add_to_linker::<_, WasiHttp>(&mut linker, &LinkOptions::default().into(), Host::http)?;
         let code = ToolGuestPre::new(linker.instantiate_pre(&component)?)?;
         Ok(Self { engine, code })
     }
@@ -61,7 +84,10 @@ impl Floor {
             .preopened_dir(root, "/work", FsPerms::ReadOnly)?
             .preopened_dir(tmp, "/tmp", FsPerms::ReadWrite)?
             .build();
-        let mut store = Store::new(&self.engine, Host { wasi, table: ResourceTable::new() });
+        let mut store = Store::new(
+            &self.engine,
+            Host { wasi, http: WasiHttpCtx::new(), hooks: NoNetwork, table: ResourceTable::new() },
+        );
         store.set_fuel(20_000_000_000)?;
         store.epoch_deadline_async_yield_and_update(1);
         let guest = self.code.instantiate_async(&mut store).await?;
