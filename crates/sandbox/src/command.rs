@@ -60,7 +60,7 @@ impl Sandbox {
         match carry(Box::pin(running.command(code.clone(), program)), &epochs).await {
             Ok((running, ran)) => {
                 let ending = ran.map_or_else(|error| running.ending(&error), |code| exited(&running, code));
-                running.finish(ending, 0, call.mounts)
+                running.finish(ending, 0, call.mounts).await
             }
             Err(ending) => unrun(ending, call.mounts),
         }

@@ -53,7 +53,7 @@ impl Sandbox {
             Ok((running, result)) => {
                 let returned = result.as_ref().map_or(0, length);
                 let ending = result.map_or_else(|error| running.ending(&error), replied);
-                running.finish(ending, returned, call.mounts)
+                running.finish(ending, returned, call.mounts).await
             }
             Err(ending) => unrun(ending, call.mounts),
         }
@@ -254,7 +254,7 @@ impl Running {
     }
 
     /// Returns the outcome of a call that ended with `ending` and returned `returned` bytes beside what it printed.
-    pub(crate) fn finish(self, ending: Ending, returned: usize, mounts: Vec<Mount>) -> Outcome {
+    pub(crate) async fn finish(self, ending: Ending, returned: usize, mounts: Vec<Mount>) -> Outcome {
         for mount in &mounts {
             mount.stage.interrupt_never();
         }
@@ -266,8 +266,13 @@ impl Running {
             output_bytes: host.output.printed_bytes() + returned as u64,
             staged_bytes: mounts.iter().map(|mount| mount.stage.usage().bytes).sum(),
         };
-        let ending = self.gate.unrecorded().map_or(ending, Ending::HostFailed);
-        Outcome { ending, usage, mounts, printed: host.output.printed(), refusals: self.gate.refusals() }
+        let printed = host.output.printed();
+        let Self { store, gate, _slot, .. } = self;
+        // With the store everything ends that the guest left open; what came of it belongs to the call.
+        drop(store);
+        gate.quiet().await;
+        let ending = gate.unrecorded().map_or(ending, Ending::HostFailed);
+        Outcome { ending, usage, mounts, printed, refusals: gate.refusals() }
     }
 }
 

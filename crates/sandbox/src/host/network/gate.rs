@@ -9,7 +9,7 @@ use policy::{
     Egress, Grant, Limits, NetworkScope, Ruling, Scope, SecretScope, Target, canonical_address, judge_secret_path,
 };
 use protocol::{CallId, EventBody, Verdict};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use url::{Host, Url};
 use wasmtime_wasi_http::Error;
 
@@ -19,6 +19,9 @@ use super::secrets::{Mention, Scrubber, Secrets};
 
 /// How long looking up a name may take.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a call waits for the ends of requests that it gave up.
+const QUIET_WITHIN: Duration = Duration::from_secs(1);
 
 /// Addresses of one name that are judged and tried; more than any honest name needs.
 const MAX_ADDRESSES: usize = 16;
@@ -72,6 +75,8 @@ pub(crate) struct Gate {
     requests: AtomicU32,
     received_bytes: AtomicU64,
     connections: Arc<Semaphore>,
+    /// Admitted requests that are not recorded as finished yet.
+    open: watch::Sender<u32>,
     notes: Mutex<Notes>,
 }
 
@@ -117,13 +122,33 @@ impl Gate {
             requests: AtomicU32::new(0),
             received_bytes: AtomicU64::new(0),
             connections: Arc::new(Semaphore::new(limits.connections as usize)),
+            open: watch::Sender::new(0),
             notes: Mutex::default(),
         }
     }
 
+    /// Counts a request that was admitted.
+    pub(super) fn opened(&self) {
+        self.open.send_modify(|open| *open += 1);
+    }
+
+    /// Counts a request that was recorded as finished.
+    pub(super) fn closed(&self) {
+        self.open.send_modify(|open| *open -= 1);
+    }
+
+    /// Waits until every request is recorded as finished. What goes on beneath one that was given up is ended by others,
+    /// soon, but not at once.
+    pub(crate) async fn quiet(&self) {
+        let mut open = self.open.subscribe();
+        let quiet = open.wait_for(|open| *open == 0);
+        // Beyond that it is recorded when it ends.
+        let _ = tokio::time::timeout(QUIET_WITHIN, quiet).await;
+    }
+
     /// Returns the gate of a call that reaches nothing.
     #[cfg(test)]
-    pub(crate) fn closed() -> Arc<Self> {
+    pub(crate) fn shut() -> Arc<Self> {
         let outside = (Arc::new(super::SystemResolver) as Arc<dyn Resolver>, Tls::new(Vec::new()).expect("TLS"));
         Arc::new(Self::new(CallId::from_random(0), None, None, outside, &Limits::default()))
     }

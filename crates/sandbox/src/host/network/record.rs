@@ -20,6 +20,7 @@ pub(super) struct Record {
 impl Record {
     pub(super) fn new(gate: Arc<Gate>, request: u32) -> Self {
         let outcome = RequestOutcome::Failed { reason: "it was given up".into() };
+        gate.opened();
         Self { gate, request, outcome: outcome.into(), sent_bytes: Arc::default(), received_bytes: AtomicU64::new(0) }
     }
 
@@ -66,5 +67,6 @@ impl Drop for Record {
         let outcome = self.outcome.get_mut().unwrap_or_else(PoisonError::into_inner).clone();
         let sent_bytes = self.sent_bytes.load(Ordering::Relaxed);
         self.gate.finished(self.request, outcome, sent_bytes, *self.received_bytes.get_mut());
+        self.gate.closed();
     }
 }

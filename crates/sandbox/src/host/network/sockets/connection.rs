@@ -333,7 +333,7 @@ mod tests {
     #[tokio::test]
     async fn what_waits_to_be_sent_comes_before_the_end() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (gate, options) = (Gate::closed(), Options::new(IpAddressFamily::Ipv4));
+        let (gate, options) = (Gate::shut(), Options::new(IpAddressFamily::Ipv4));
         let (record, slot) = (Record::new(gate.clone(), 1), gate.connection().unwrap());
         let to = listener.local_addr().unwrap();
         let connection = connect(to, (options, KeepAlive::default()), record, slot).await.unwrap();
