@@ -411,12 +411,15 @@ async fn a_server_that_never_answers_holds_no_call_beyond_its_deadline_or_its_ca
 #[tokio::test]
 async fn nothing_leaves_when_the_journal_takes_nothing() {
     let server = Server::start(|_| ok("x"));
-    let origin = format!("http://api.test:{}", server.port());
-    let net = Net::new(&[&origin], &[&origin]).without_a_journal();
-    net.names.set("api.test", &[LOOPBACK]);
-    let outcome = net.run("fetch", fetch(&origin)).await;
-    assert_eq!(outcome.ending, Ending::HostFailed("the journal refused an event: the disk is full".into()));
-    assert_eq!((server.connections(), net.names.asked()), (0, Vec::<String>::new()));
+    // A name is recorded before it is asked for, an address before it is connected to.
+    for host in ["api.test", "127.0.0.1"] {
+        let origin = format!("http://{host}:{}", server.port());
+        let net = Net::new(&[&origin], &[&origin]).without_a_journal();
+        net.names.set("api.test", &[LOOPBACK]);
+        let outcome = net.run("fetch", fetch(&origin)).await;
+        assert_eq!(outcome.ending, Ending::HostFailed("the journal refused an event: the disk is full".into()));
+        assert_eq!((server.connections(), net.names.asked()), (0, Vec::<String>::new()), "{host}");
+    }
 }
 
 #[tokio::test]
