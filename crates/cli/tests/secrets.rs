@@ -426,7 +426,7 @@ fn what_cannot_be_a_secret_is_refused_with_what_to_type() {
     let to = ["--host", "https://a.test"];
     let header = [&["KEY"], &to[..], &["--header", "X-Key"]].concat();
     for (arguments, value, problem) in [
-        (header.clone(), "\n", "the value is empty"),
+        (header.clone(), "\n", "the value is empty; type it when asked, or pipe it in"),
         (header.clone(), "1234567\n", "the value has 7 bytes"),
         (header.clone(), "12345678\n\n", "a line break"),
         (header.clone(), "1234\n5678\n", "a line break"),

@@ -69,7 +69,10 @@ impl Egress {
         }
         if let Some(pattern) = rules.may_block_raw(target) {
             let reason =
-                format!("It may be the address of the host of `{pattern}`, which is blocked; look a name up first.");
+                format!(
+                "It may be the address of the host of `{pattern}`, which is blocked; look its name up first, or let the \
+                 blocked URL name its port."
+            );
             return Ruling::deny("network.bare_address", reason);
         }
         self.judge_target(target)

@@ -39,7 +39,7 @@ impl Declared {
             rest = &rest[consumed..];
             match payload {
                 Payload::Version { encoding: Encoding::Module, .. } if outer.is_empty() => {
-                    return Err(broken("it is a module, not a component"));
+                    return Err(broken("it is a module, not a component; `wasm-tools component new` makes one of it"));
                 }
                 Payload::ModuleSection { parser: inner, .. } | Payload::ComponentSection { parser: inner, .. } => {
                     outer.push(std::mem::replace(&mut parser, inner));

@@ -86,14 +86,14 @@ pub enum SecretError {
     NotSet { name: SecretName, source: Box<SecretError> },
     #[error("{0}")]
     Value(#[from] InvalidValue),
-    #[error("there are {MAX_SECRETS} secrets already")]
+    #[error("there are {MAX_SECRETS} secrets already; remove one first: boxagnts secret rm NAME")]
     TooMany,
 }
 
 /// A value that is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidValue {
-    #[error("the value is empty")]
+    #[error("the value is empty; type it when asked, or pipe it in")]
     Empty,
     #[error("the value has {0} bytes; one of fewer than {MIN_VALUE_BYTES} could not be told from other text")]
     Short(usize),

@@ -363,30 +363,29 @@ impl Gate {
         addresses: Vec<IpAddr>,
         ruling: Ruling,
     ) -> Result<(), Error> {
-        let Ruling { verdict, rule, reason } = ruling;
-        let (call, method, target, secrets) = (self.call.clone(), method.to_owned(), target.to_owned(), Vec::new());
-        let event =
-            EventBody::RequestDecided { call, request, method, target, addresses, verdict, rule, reason, secrets };
-        self.record(event)
+        self.record(self.decision(request, method, target, addresses, ruling))
     }
 
     /// Records a request that may be made, with the names of the secrets that go along.
     fn allowed(&self, request: u32, asked: &Asked<'_>, addresses: Vec<IpAddr>, ruling: Ruling) -> Result<(), Error> {
+        let mut decision = self.decision(request, asked.method, &asked.target.to_string(), addresses, ruling);
+        if let EventBody::RequestDecided { secrets, .. } = &mut decision {
+            secrets.extend(asked.mentions.iter().filter_map(|mention| mention.name.as_ref().map(ToString::to_string)));
+        }
+        self.record(decision)
+    }
+
+    fn decision(
+        &self,
+        request: u32,
+        method: &str,
+        target: &str,
+        addresses: Vec<IpAddr>,
+        ruling: Ruling,
+    ) -> EventBody {
         let Ruling { verdict, rule, reason } = ruling;
-        let (call, method, target) = (self.call.clone(), asked.method.to_owned(), asked.target.to_string());
-        let secrets =
-            asked.mentions.iter().filter_map(|mention| mention.name.as_ref().map(ToString::to_string)).collect();
-        self.record(EventBody::RequestDecided {
-            call,
-            request,
-            method,
-            target,
-            addresses,
-            verdict,
-            rule,
-            reason,
-            secrets,
-        })
+        let (call, method, target, secrets) = (self.call.clone(), method.to_owned(), target.to_owned(), Vec::new());
+        EventBody::RequestDecided { call, request, method, target, addresses, verdict, rule, reason, secrets }
     }
 
     fn record(&self, event: EventBody) -> Result<(), Error> {

@@ -171,9 +171,11 @@ async fn what_is_no_plain_url_is_refused() {
         let result = results(&outcome).remove(0);
         assert!(!result.starts_with("200"), "{scheme}://{authority}{path}: {result}");
     }
-    for method in ["CONNECT", "TRACE"] {
+    let endless = format!("/{}", "x".repeat(16 << 10));
+    let long = "M".repeat(33);
+    for (method, path) in [("CONNECT", "/"), ("TRACE", "/"), (long.as_str(), "/"), ("GET", endless.as_str())] {
         let request = json!({ "requests": [{
-            "method": method, "scheme": "http", "authority": format!("allowed.test:{port}"), "path": "/"
+            "method": method, "scheme": "http", "authority": format!("allowed.test:{port}"), "path": path
         }] });
         assert_eq!(results(&net.run("web", request).await), ["ErrorCode::HttpRequestDenied"]);
         assert_eq!(net.decisions().last().unwrap().1, "network.url");
