@@ -25,6 +25,8 @@ pub(crate) enum Dialect {
     DeepSeek,
     /// Refuses `stream_options`; it always sends usage.
     Mistral,
+    /// Counts reasoning beside `completion_tokens`, not in them.
+    Xai,
 }
 
 /// What is known of one vendor.
@@ -92,7 +94,7 @@ pub(crate) const VENDORS: &[Vendor] = &[
         base_url_env: "XAI_BASE_URL",
         base_url: "https://api.x.ai/v1",
         api: Api::Chat,
-        dialect: Dialect::Common,
+        dialect: Dialect::Xai,
         model: Some("grok-4"),
     },
     Vendor {
