@@ -74,6 +74,7 @@ fn what_the_provider_did_not_say_is_charged_at_the_dearest() {
 #[test]
 fn parts_that_are_larger_than_their_whole_are_charged() {
     assert_eq!(sonnet().cost(&usage(10, 0, 50_000, 50_000), RESERVED), usd("0.2025"));
+    assert_eq!(sonnet().cost(&usage(10, 0, 150_000, 150_000), RESERVED), usd("1.215"));
     let thought = TokenUsage { reasoning_tokens: Some(8_000), ..usage(0, 10, 0, 0) };
     assert_eq!(sonnet().cost(&thought, RESERVED), usd("0.12"));
 }
@@ -84,6 +85,13 @@ fn the_least_token_costs_something() {
     let one = Reserved { input_tokens: 1, output_tokens: 0 };
     assert_eq!(cheapest.worst_cost(one), MicroUsd::new(1));
     assert_eq!(cheapest.cost(&usage(1, 0, 0, 0), one), MicroUsd::new(1));
+}
+
+#[test]
+fn a_sum_that_cannot_be_held_does_not_start_again_from_nothing() {
+    let rates = Rates { input: MicroUsd::MAX, output: MicroUsd::new(1 << 25), ..Rates::default() };
+    let reserved = Reserved { input_tokens: u64::MAX, output_tokens: 1 << 40 };
+    assert_eq!(Price::flat(rates).worst_cost(reserved), MicroUsd::MAX);
 }
 
 fn rates() -> impl Strategy<Value = Rates> {
