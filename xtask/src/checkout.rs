@@ -45,6 +45,21 @@ pub(crate) fn digest(content: &[u8]) -> u64 {
     hasher.finish()
 }
 
+/// Makes `folder` with `fill`, whole or not at all.
+pub(crate) fn prepare(folder: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let part = folder.with_extension(format!("part-{}", std::process::id()));
+    std::fs::create_dir_all(&part).with_context(|| format!("making {}", part.display()))?;
+    fill(&part)?;
+    match std::fs::rename(&part, folder) {
+        // Another run was faster.
+        Err(_) if folder.is_dir() => std::fs::remove_dir_all(&part).context("removing what another run made first"),
+        renamed => renamed.with_context(|| format!("making {}", folder.display())),
+    }
+}
+
 /// Returns `program` with no input and none of the [`FOREIGN`] variables.
 pub(crate) fn tool(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);

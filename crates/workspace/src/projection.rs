@@ -303,6 +303,8 @@ fn add(sum: &mut TokenUsage, usage: &TokenUsage) {
         input_tokens: plus(sum.input_tokens, usage.input_tokens),
         output_tokens: plus(sum.output_tokens, usage.output_tokens),
         cached_tokens: plus(sum.cached_tokens, usage.cached_tokens),
+        cache_write_tokens: plus(sum.cache_write_tokens, usage.cache_write_tokens),
+        reasoning_tokens: plus(sum.reasoning_tokens, usage.reasoning_tokens),
     };
 }
 

@@ -51,7 +51,9 @@ impl Wire for Anthropic {
         let event: Event = event(data)?;
         match event.kind.as_str() {
             "message_start" => {
-                reply.usage(event.message.and_then(|message| message.usage).unwrap_or_default().tokens());
+                let usage = event.message.and_then(|message| message.usage).unwrap_or_default();
+                // Nothing has been put out yet: the number that stands here is a placeholder.
+                reply.usage(TokenUsage { output_tokens: None, ..usage.tokens() });
             }
             "content_block_start" => return begin(event.index, &event.content_block.unwrap_or_default(), reply),
             "content_block_delta" => return extend(event.index, &event.delta.unwrap_or_default(), reply),
@@ -131,12 +133,17 @@ struct MessageStart {
 }
 
 #[derive(Default, Deserialize)]
-#[expect(clippy::struct_field_names, reason = "the wire's names")]
 struct Usage {
     input_tokens: Option<u64>,
     output_tokens: Option<u64>,
     cache_read_input_tokens: Option<u64>,
     cache_creation_input_tokens: Option<u64>,
+    output_tokens_details: Option<OutputDetails>,
+}
+
+#[derive(Deserialize)]
+struct OutputDetails {
+    thinking_tokens: Option<u64>,
 }
 
 impl Usage {
@@ -148,6 +155,8 @@ impl Usage {
             input_tokens: self.input_tokens.map(|fresh| fresh.saturating_add(cached)),
             output_tokens: self.output_tokens,
             cached_tokens: self.cache_read_input_tokens,
+            cache_write_tokens: self.cache_creation_input_tokens,
+            reasoning_tokens: self.output_tokens_details.as_ref().and_then(|details| details.thinking_tokens),
         }
     }
 }

@@ -61,7 +61,7 @@ impl Wire for Chat {
             return Err(error.failure());
         }
         if let Some(usage) = chunk.usage {
-            reply.usage(usage.tokens());
+            reply.usage(usage.tokens(self.dialect));
         }
         // One choice is asked for; another would be another reply.
         let choice = chunk.choices.unwrap_or_default().0.into_iter().find(|choice| choice.index == 0);
@@ -242,21 +242,51 @@ struct Google {
 struct Usage {
     prompt_tokens: Option<u64>,
     completion_tokens: Option<u64>,
+    total_tokens: Option<u64>,
     prompt_tokens_details: Option<PromptDetails>,
+    completion_tokens_details: Option<CompletionDetails>,
+    /// DeepSeek.
+    prompt_cache_hit_tokens: Option<u64>,
 }
 
 #[derive(Deserialize)]
 struct PromptDetails {
     cached_tokens: Option<u64>,
+    /// OpenAI, OpenRouter.
+    cache_write_tokens: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct CompletionDetails {
+    reasoning_tokens: Option<u64>,
 }
 
 impl Usage {
-    fn tokens(&self) -> TokenUsage {
+    fn tokens(&self, dialect: Dialect) -> TokenUsage {
+        let prompt = self.prompt_tokens_details.as_ref();
         TokenUsage {
             input_tokens: self.prompt_tokens,
-            output_tokens: self.completion_tokens,
-            cached_tokens: self.prompt_tokens_details.as_ref().and_then(|details| details.cached_tokens),
+            output_tokens: self.output_tokens(dialect),
+            cached_tokens: prompt.and_then(|details| details.cached_tokens).or(self.prompt_cache_hit_tokens),
+            cache_write_tokens: prompt.and_then(|details| details.cache_write_tokens),
+            reasoning_tokens: self.reasoning_tokens(),
         }
+    }
+
+    /// Returns all that was put out. Some endpoints leave reasoning out of `completion_tokens` and charge for it (xAI,
+    /// Gemini), but it is in the total; xAI's documentation says so.
+    fn output_tokens(&self, dialect: Dialect) -> Option<u64> {
+        match (self.total_tokens, self.prompt_tokens) {
+            (Some(total), Some(prompt)) => self.completion_tokens.max(Some(total.saturating_sub(prompt))),
+            _ if dialect == Dialect::Xai => {
+                Some(self.completion_tokens?.saturating_add(self.reasoning_tokens().unwrap_or(0)))
+            }
+            _ => self.completion_tokens,
+        }
+    }
+
+    fn reasoning_tokens(&self) -> Option<u64> {
+        self.completion_tokens_details.as_ref().and_then(|details| details.reasoning_tokens)
     }
 }
 

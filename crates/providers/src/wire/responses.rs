@@ -157,11 +157,32 @@ struct Usage {
     input_tokens: Option<u64>,
     output_tokens: Option<u64>,
     input_tokens_details: Option<InputDetails>,
+    output_tokens_details: Option<OutputDetails>,
 }
 
 #[derive(Deserialize)]
 struct InputDetails {
     cached_tokens: Option<u64>,
+    cache_write_tokens: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct OutputDetails {
+    reasoning_tokens: Option<u64>,
+}
+
+impl Usage {
+    fn tokens(&self) -> TokenUsage {
+        let input = self.input_tokens_details.as_ref();
+        let output = self.output_tokens_details.as_ref();
+        TokenUsage {
+            input_tokens: self.input_tokens,
+            output_tokens: self.output_tokens,
+            cached_tokens: input.and_then(|details| details.cached_tokens),
+            cache_write_tokens: input.and_then(|details| details.cache_write_tokens),
+            reasoning_tokens: output.and_then(|details| details.reasoning_tokens),
+        }
+    }
 }
 
 fn begin(index: u64, item: &Item, reply: &mut Assembly<'_>) -> Result<(), ModelFailure> {
@@ -189,12 +210,7 @@ fn complete(index: u64, item: Item, reply: &mut Assembly<'_>) -> Result<(), Mode
 }
 
 fn end(response: Response, reply: &mut Assembly<'_>) {
-    let usage = response.usage.map(|usage| TokenUsage {
-        input_tokens: usage.input_tokens,
-        output_tokens: usage.output_tokens,
-        cached_tokens: usage.input_tokens_details.and_then(|details| details.cached_tokens),
-    });
-    reply.usage(usage.unwrap_or_default());
+    reply.usage(response.usage.map(|usage| usage.tokens()).unwrap_or_default());
     reply.stop(match response.incomplete_details.and_then(|details| details.reason) {
         None => StopReason::EndTurn,
         Some(reason) if reason == "max_output_tokens" => StopReason::MaxTokens,

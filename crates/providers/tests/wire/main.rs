@@ -8,7 +8,9 @@ mod replies;
 mod requests;
 mod server;
 mod truncation;
+mod usage;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -18,6 +20,7 @@ use protocol::{
 };
 use providers::{Api, ApiKey, CallIds, Delta, Model, ModelRequest, ProviderSettings, Timeouts, connect};
 use serde_json::{Value, json};
+use url::Url;
 
 /// The key that the tests configure, and look for wherever it must not be.
 const KEY: &str = "sk-very-secret-0123";
@@ -32,9 +35,14 @@ fn short(timeout: Duration) -> Timeouts {
     Timeouts { connect: timeout, first_byte: timeout, idle: timeout, ..Timeouts::default() }
 }
 
+fn settings(name: &str, api: Api, base_url: Url, api_key: Option<ApiKey>) -> ProviderSettings {
+    let (timeouts, models) = (Timeouts::default(), BTreeMap::new());
+    ProviderSettings { name: name.into(), api, base_url, api_key, timeouts, models }
+}
+
 fn model(api: Api, url: &str, timeouts: Timeouts) -> Arc<dyn Model> {
     let api_key = Some(ApiKey::new(KEY).unwrap());
-    let settings = ProviderSettings { name: "local".into(), api, base_url: url.parse().unwrap(), api_key, timeouts };
+    let settings = ProviderSettings { timeouts, ..settings("local", api, url.parse().unwrap(), api_key) };
     connect(settings, "some-model", call_ids()).unwrap()
 }
 

@@ -14,7 +14,13 @@ pub(crate) fn recorded_reply(thinking: Vec<Part>) -> ModelReply {
         call(1, "call_a", "read", object(json!({ "path": "a" }))),
         call(2, "call_b", "list", object(json!({ "path": "b" }))),
     ];
-    let usage = TokenUsage { input_tokens: Some(20), output_tokens: Some(7), cached_tokens: Some(4) };
+    let usage = TokenUsage {
+        input_tokens: Some(20),
+        output_tokens: Some(7),
+        cached_tokens: Some(4),
+        cache_write_tokens: Some(2),
+        reasoning_tokens: Some(3),
+    };
     let parts = thinking.into_iter().chain([text("I read both.")]).chain(calls).collect();
     ModelReply { parts, usage, stop: StopReason::ToolCalls }
 }

@@ -1,12 +1,12 @@
 //! What is sent.
 
 use protocol::{Message, Role};
-use providers::{Api, ApiKey, Model, ModelRequest, ProviderSettings, Timeouts, connect};
+use providers::{Api, ApiKey, Model, ModelRequest, Timeouts, connect};
 use serde_json::{Value, json};
 
 use crate::recorded::sse;
 use crate::server::{Request, Server};
-use crate::{KEY, call, call_ids, definition, malformed, model, object, reasoning, result, text, user};
+use crate::{KEY, call, call_ids, definition, malformed, model, object, reasoning, result, settings, text, user};
 
 /// A conversation with everything that one can hold, and seals of every signer.
 fn conversation() -> Vec<Message> {
@@ -156,9 +156,7 @@ async fn anthropic() {
 async fn chat_body(name: &str) -> Value {
     let mut server = Server::stream(&sse(&["[DONE]"])).await;
     let base_url = server.url.parse().unwrap();
-    let settings =
-        ProviderSettings { name: name.into(), api: Api::Chat, base_url, api_key: None, timeouts: Timeouts::default() };
-    let model = connect(settings, "m", call_ids()).unwrap();
+    let model = connect(settings(name, Api::Chat, base_url, None), "m", call_ids()).unwrap();
     let request = sent(&mut server, &*model).await;
     assert_eq!(header(&request, "authorization"), None);
     request.body
@@ -202,7 +200,6 @@ async fn seals_come_back_unchanged_to_who_made_them() {
 fn keys_are_in_no_debug_output() {
     let api_key = Some(ApiKey::new(KEY).unwrap());
     let base_url = "http://127.0.0.1:1".parse().unwrap();
-    let settings =
-        ProviderSettings { name: "x".into(), api: Api::Chat, base_url, api_key, timeouts: Timeouts::default() };
+    let settings = settings("x", Api::Chat, base_url, api_key);
     assert!(!format!("{settings:?} {settings:#?}").contains(KEY));
 }

@@ -46,7 +46,7 @@ fn text(text: &str) -> Part {
 
 fn replied(turn: u64, number: u32, calls: &[u64], stop: StopReason) -> EventBody {
     let parts = std::iter::once(text("so")).chain(calls.iter().map(|call| Part::ToolCall(proposal(*call)))).collect();
-    let usage = TokenUsage { input_tokens: Some(10), output_tokens: None, cached_tokens: None };
+    let usage = TokenUsage { input_tokens: Some(10), ..TokenUsage::default() };
     EventBody::ModelReplied { turn: turn_id(turn), number, reply: ModelReply { parts, usage, stop } }
 }
 
@@ -149,7 +149,7 @@ fn a_session_reads_as_its_conversation() {
         text: "task 1".into(),
         opened_at_ms: 20,
         model_calls: 2,
-        usage: TokenUsage { input_tokens: Some(20), output_tokens: None, cached_tokens: None },
+        usage: TokenUsage { input_tokens: Some(20), ..TokenUsage::default() },
         outcome: Some(TurnOutcome::Done),
     };
     let expected = SessionView {
