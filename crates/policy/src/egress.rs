@@ -68,8 +68,7 @@ impl Egress {
             return Ruling::deny("network.block_url", format!("`{pattern}` is blocked."));
         }
         if let Some(pattern) = rules.may_block_raw(target) {
-            let reason =
-                format!(
+            let reason = format!(
                 "It may be the address of the host of `{pattern}`, which is blocked; look its name up first, or let the \
                  blocked URL name its port."
             );

@@ -11,6 +11,7 @@
 
 #![warn(clippy::unwrap_used)]
 
+mod budget;
 mod capability;
 mod egress;
 mod judge;
@@ -22,6 +23,7 @@ mod principal;
 mod rule;
 mod secret;
 
+pub use budget::{Budget, Exceeded, LEAST_OUTPUT_TOKENS, Need, Reservation, Room, reserve};
 pub use capability::{Access, Authority, Capability, Grant, GrantSpec, Scope, SecretScope, ToolScope};
 pub use egress::{Egress, Ruling};
 pub use judge::{Answer, CallRequest, CommitRequest, Decision, Denial, Judge, Judged, Question, Recorder};

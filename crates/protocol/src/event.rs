@@ -8,6 +8,7 @@ use crate::change::{ChangeSet, Conflict};
 use crate::hash::ContentHash;
 use crate::id::{CallId, ChangeSetId, SessionId, TurnId};
 use crate::message::{ModelReply, ToolResult};
+use crate::spending::{BudgetScope, Measure, Spending};
 use crate::tool::{CallUsage, Level};
 
 /// One row of the journal.
@@ -43,16 +44,52 @@ pub enum EventBody {
         turn: TurnId,
         number: u32,
         model: String,
+        #[serde(default, skip_serializing_if = "Purpose::is_reply")]
+        purpose: Purpose,
+        /// The most that the call can cost; taken from every budget before it is made.
+        #[serde(default, skip_serializing_if = "is_nothing")]
+        reserved: Spending,
     },
     ModelReplied {
         turn: TurnId,
         number: u32,
         reply: ModelReply,
+        /// What it cost, in place of what was reserved.
+        #[serde(default, skip_serializing_if = "is_nothing")]
+        spent: Spending,
     },
     ModelFailed {
         turn: TurnId,
         number: u32,
         failure: ModelFailure,
+        /// What it cost, in place of what was reserved: all of that where nobody can know.
+        #[serde(default, skip_serializing_if = "is_nothing")]
+        spent: Spending,
+    },
+    /// After a failure, a model is called again, `wait_ms` milliseconds later.
+    RetryPlanned {
+        turn: TurnId,
+        /// The number that the next call will have.
+        number: u32,
+        model: String,
+        wait_ms: u64,
+    },
+    /// A model call of which nobody heard again, because it was cancelled or the process ended, counts as if it had cost
+    /// all that was reserved.
+    ModelAbandoned {
+        turn: TurnId,
+        number: u32,
+        spent: Spending,
+    },
+    /// The beginning of the conversation goes to the model as a summary from here on. What it stands for stays in the
+    /// journal.
+    Compacted {
+        turn: TurnId,
+        /// The model call that wrote the summary.
+        number: u32,
+        summary: String,
+        /// Messages at the end of the conversation that stay as they are.
+        kept: usize,
     },
     /// A proposed call was judged. No tool runs without this row before it.
     CallDecided {
@@ -137,7 +174,32 @@ pub enum EventBody {
     TurnClosed {
         turn: TurnId,
         outcome: TurnOutcome,
+        /// What the turn spent since its last model call: time.
+        #[serde(default, skip_serializing_if = "is_nothing")]
+        spent: Spending,
     },
+}
+
+/// What a model is called for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// The next reply of the conversation.
+    #[default]
+    Reply,
+    /// A summary of its beginning.
+    Compaction,
+}
+
+impl Purpose {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+    fn is_reply(&self) -> bool {
+        *self == Self::Reply
+    }
+}
+
+fn is_nothing(spending: &Spending) -> bool {
+    *spending == Spending::default()
 }
 
 /// What was decided, the mildest first.
@@ -271,8 +333,27 @@ pub enum TurnOutcome {
     MaxTurns {
         limit: u32,
     },
-    /// The model's output limit cut it off.
+    /// The model's output limit cut its reply off, also each time that it was asked to go on.
     MaxTokens,
+    /// The next step might have cost more than a budget has left; it was not taken.
+    BudgetExceeded {
+        scope: BudgetScope,
+        measure: Measure,
+        /// What the budget allows in all.
+        limit: u64,
+        /// What of it was left; other sessions may hold some.
+        left: u64,
+        /// What the step needed at least.
+        needed: u64,
+    },
+    /// The same calls brought the same results, one time after another.
+    Stalled {
+        repeats: u32,
+    },
+    /// The conversation no longer fits into the model's context window, and could not be summarised.
+    ContextFull {
+        window: u64,
+    },
     /// Policy refused one call after another.
     Refused {
         rule: String,
@@ -307,7 +388,9 @@ pub enum ModelFailureKind {
     Unavailable,
     /// The provider refused the request (other 4xx).
     InvalidRequest,
-    /// No connection, or it broke.
+    /// There was no connection, so nothing was sent.
+    Unreachable,
+    /// The connection broke.
     Network,
     /// Nothing came for too long.
     Timeout,

@@ -15,11 +15,12 @@ mod id;
 mod json;
 mod message;
 mod money;
+mod spending;
 mod tool;
 
 pub use change::{Change, ChangeSet, Conflict, Node};
 pub use event::{
-    CallOutcome, CommitOutcome, DecisionRecord, Event, EventBody, ModelFailure, ModelFailureKind, Observation,
+    CallOutcome, CommitOutcome, DecisionRecord, Event, EventBody, ModelFailure, ModelFailureKind, Observation, Purpose,
     RequestOutcome, Stamp, StopCause, TurnOutcome, Verdict,
 };
 pub use hash::{ContentHash, Hasher, InvalidHash};
@@ -27,4 +28,5 @@ pub use id::{CallId, ChangeSetId, InvalidId, SessionId, TurnId};
 pub use json::{InvalidJson, MAX_JSON_DEPTH, canonical, digest, parse};
 pub use message::{Arguments, Message, ModelReply, Part, Role, StopReason, TokenUsage, ToolCall, ToolResult};
 pub use money::{InvalidUsd, MicroUsd};
+pub use spending::{BudgetScope, Measure, Spending};
 pub use tool::{CallUsage, Level, ToolDefinition};

@@ -22,6 +22,13 @@ pub struct Message {
     pub parts: Vec<Part>,
 }
 
+impl Message {
+    /// Returns a message of one text.
+    pub fn said(role: Role, text: &str) -> Self {
+        Self { role, parts: vec![Part::Text { text: text.to_owned() }] }
+    }
+}
+
 /// One part of a message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "part", rename_all = "snake_case")]
@@ -102,6 +109,13 @@ pub enum StopReason {
     Other(String),
     /// The provider ended the reply properly without naming a reason.
     Unknown,
+}
+
+impl StopReason {
+    /// Tells whether the reply may lack its end, and the arguments of its last call theirs.
+    pub fn is_cut_off(&self) -> bool {
+        matches!(self, Self::MaxTokens | Self::Truncated | Self::ContentFilter)
+    }
 }
 
 /// One complete reply of a model.
