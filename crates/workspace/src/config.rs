@@ -1,14 +1,17 @@
 //! `boxagnts.toml`: parse, resolve, hand on. A file that is not understood is an error that names the key; it is never
 //! ignored, guessed at or written to.
 
+mod budget;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 
+pub use budget::{BudgetSpec, InvalidBudget, SpendingSpec, Time, Usd};
 use ipnet::IpNet;
-use policy::{Access, HostPattern, Judge, Limits, LimitsSpec, NetworkRules, RuleSpec, SecretName, UrlPattern};
+use policy::{Access, Budget, HostPattern, Judge, Limits, LimitsSpec, NetworkRules, RuleSpec, SecretName, UrlPattern};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use toml::Spanned;
@@ -23,6 +26,9 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// Model calls in one turn that anybody could want.
 const MOST_TURNS: u32 = 100_000;
+
+/// Tries of one model call that anybody could want.
+const MOST_TRIES: u32 = 100;
 
 /// How alike two keys are when one is a slip of the other: the share of characters in common, in order.
 const LIKENESS: f32 = 0.6;
@@ -45,8 +51,18 @@ pub struct MapDir {
 pub struct Config<P> {
     /// `provider/name`; `None` when the file does not say.
     pub model: Option<String>,
+    /// `provider/name` of the model that is called when the other goes on failing.
+    pub fallback_model: Option<String>,
     /// Model calls that one turn may make; at least 1.
     pub max_turns: u32,
+    /// Times that one reply is continued after its limit of length cut it off.
+    pub max_tokens_recovery_limit: u32,
+    /// Times that a model is called again after it failed.
+    pub max_retries: u32,
+    /// Batches of calls in a row that may bring nothing new.
+    pub max_repeats: u32,
+    /// What may be spent on models.
+    pub budget: Budget,
     /// What tools see as `/work`.
     pub work_dir: PathBuf,
     pub map_dirs: Vec<MapDir>,
@@ -76,7 +92,12 @@ pub enum ConfigError {
 #[serde(deny_unknown_fields, bound = "P: DeserializeOwned")]
 struct File<P> {
     model: Option<String>,
+    fallback_model: Option<String>,
     max_turns: Option<Spanned<u32>>,
+    max_tokens_recovery_limit: Option<Spanned<u32>>,
+    max_retries: Option<Spanned<u32>>,
+    max_repeats: Option<Spanned<u32>>,
+    budget: Option<Spanned<BudgetSpec>>,
     work_dir: Option<PathBuf>,
     map_dirs: Option<Vec<Spanned<MapDirSpec>>>,
     limits: Option<Spanned<LimitsSpec>>,
@@ -181,14 +202,29 @@ fn meant(message: &str) -> Option<String> {
 
 fn resolve<P>(source: &Source<'_>, file: File<P>) -> Result<Config<P>, ConfigError> {
     let defaults: File<IgnoredAny> = toml::from_str(DEFAULTS).expect("the checked-in defaults are read by a test");
-    let (max_turns, limits, rules) = (file.max_turns, file.limits, file.rules);
+    let (limits, rules) = (file.limits, file.rules);
     let invalid = |span: Option<Range<usize>>, message: String| source.invalid(span, message, None);
 
-    let span = max_turns.as_ref().map(Spanned::span);
-    let max_turns = max_turns.or(defaults.max_turns).map_or(0, Spanned::into_inner);
-    if !(1..=MOST_TURNS).contains(&max_turns) {
-        return Err(invalid(span, format!("`max_turns = {max_turns}` is outside 1..={MOST_TURNS}")));
-    }
+    let counted = |name: &str, written: Option<Spanned<u32>>, default: Option<Spanned<u32>>, least: u32, most: u32| {
+        let span = written.as_ref().map(Spanned::span);
+        let count = written.or(default).map_or(least, Spanned::into_inner);
+        let within = (least..=most).contains(&count);
+        within.then_some(count).ok_or_else(|| invalid(span, format!("`{name} = {count}` is outside {least}..={most}")))
+    };
+    let max_turns = counted("max_turns", file.max_turns, defaults.max_turns, 1, MOST_TURNS)?;
+    let max_tokens_recovery_limit = counted(
+        "max_tokens_recovery_limit",
+        file.max_tokens_recovery_limit,
+        defaults.max_tokens_recovery_limit,
+        0,
+        MOST_TRIES,
+    )?;
+    let max_retries = counted("max_retries", file.max_retries, defaults.max_retries, 0, MOST_TRIES)?;
+    let max_repeats = counted("max_repeats", file.max_repeats, defaults.max_repeats, 1, MOST_TURNS)?;
+
+    let span = file.budget.as_ref().map(Spanned::span);
+    let budget = file.budget.or(defaults.budget).map(Spanned::into_inner).unwrap_or_default();
+    let budget = budget.resolve(&Budget::default()).map_err(|error| invalid(span, error.to_string()))?;
 
     let span = limits.as_ref().map(Spanned::span);
     let limits = limits.or(defaults.limits).map(Spanned::into_inner).unwrap_or_default();
@@ -205,7 +241,12 @@ fn resolve<P>(source: &Source<'_>, file: File<P>) -> Result<Config<P>, ConfigErr
     let map_dirs = file.map_dirs.or(defaults.map_dirs).unwrap_or_default();
     Ok(Config {
         model: file.model.or(defaults.model),
+        fallback_model: file.fallback_model.or(defaults.fallback_model),
         max_turns,
+        max_tokens_recovery_limit,
+        max_retries,
+        max_repeats,
+        budget,
         work_dir: source.folder().join(work_dir),
         map_dirs: resolve_mounts(source, map_dirs)?,
         limits,

@@ -31,13 +31,14 @@ mod workspace;
 
 pub use blobs::{BlobError, BlobReader, Blobs};
 pub use commit::{Commit, CommitError, Committed, Undo};
-pub use config::{Config, ConfigError, MapDir};
+pub use config::{BudgetSpec, Config, ConfigError, InvalidBudget, MapDir, SpendingSpec, Time, Usd};
 pub use diff::DiffError;
 pub use journal::{
-    ChangeSetRecord, ChangeSetState, Durability, Journal, JournalError, LookupError, SessionJournal, SessionSummary,
+    Balance, ChangeSetRecord, ChangeSetState, Durability, Held, Journal, JournalError, LookupError, SessionJournal,
+    SessionSummary,
 };
 pub use lease::{LeaseError, SessionLease};
-pub use projection::{CallView, ChangeSetView, FinishedCall, PendingCall, SessionView, TurnView};
+pub use projection::{CallView, ChangeSetView, Counted, FinishedCall, PendingCall, SessionView, TurnView};
 pub use secrets::{
     InvalidValue, Kept, Keychain, KeychainError, Removed, SecretError, SecretService, SecretStore, Stored, StoredSecret,
 };

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use protocol::{
     CallId, CallOutcome, CallUsage, ChangeSet, ChangeSetId, CommitOutcome, ContentHash, DecisionRecord, Event,
-    EventBody, Message, ModelReply, Observation, Part, Role, StopReason, TokenUsage, ToolCall, ToolResult, TurnId,
-    TurnOutcome,
+    EventBody, Message, ModelReply, Observation, Part, Purpose, Role, Spending, StopReason, TokenUsage, ToolCall,
+    ToolResult, TurnId, TurnOutcome,
 };
 
 use crate::journal::ChangeSetState;
@@ -27,10 +27,31 @@ pub struct SessionView {
     pub change_sets: Vec<ChangeSetView>,
     /// What the session's calls saw last of each file, sorted by mount and path.
     pub observed: Vec<Observation>,
+    /// The last reply, where it ends its turn: it is whole and proposes nothing.
+    pub answer: Option<String>,
+    /// How long a provider found the beginning of [`Self::messages`] to be.
+    pub counted: Option<Counted>,
     /// The last event that was applied; 0 before the first.
     pub last_sequence: u64,
+    /// The model that was called last.
+    called: String,
+    /// The model call that writes a summary, while it is under way.
+    compacting: Option<u32>,
+    /// The last reply was cut off in the middle of its text.
+    unfinished: bool,
     /// Decisions about change sets of which nothing came yet.
     decided: BTreeMap<ChangeSetId, (Option<CallId>, DecisionRecord)>,
+}
+
+/// What a provider counted of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counted {
+    /// Whose tokens they are.
+    pub model: String,
+    /// The first messages, the reply among them.
+    pub messages: usize,
+    /// Tokens of those, and of what was sent before them.
+    pub tokens: u64,
 }
 
 /// One turn.
@@ -43,8 +64,17 @@ pub struct TurnView {
     pub model_calls: u32,
     /// What is known of its tokens, added up; `None` where no reply said.
     pub usage: TokenUsage,
+    /// What its budgets were debited.
+    pub spent: Spending,
     /// `None` while it is open.
     pub outcome: Option<TurnOutcome>,
+}
+
+impl TurnView {
+    fn spend(&mut self, spent: &Spending, usage: &TokenUsage) {
+        self.spent = self.spent.plus(spent);
+        add(&mut self.usage, usage);
+    }
 }
 
 /// One tool call.
@@ -93,6 +123,9 @@ pub struct ChangeSetView {
 const CUT_OFF: &str =
     "This call was not run: the reply that proposed it was cut off. Propose it again if it is still needed.";
 
+/// What the model reads after a reply that was cut off in the middle of its text.
+const GO_ON: &str = "Your reply was cut off by its limit of length. Go on exactly where it stopped; repeat nothing.";
+
 /// What the model reads of calls that nothing is known of.
 const ABANDONED: &str = "This call was interrupted, and no result was recorded.";
 
@@ -123,15 +156,25 @@ impl SessionView {
             }
             EventBody::TurnOpened { turn, text } => self.open(turn, text, event.recorded_at_ms),
             EventBody::TurnResumed { turn } => self.change_turn(turn, |turn| turn.outcome = None),
-            EventBody::TurnClosed { turn, outcome } => {
-                self.change_turn(turn, |turn| turn.outcome = Some(outcome.clone()));
+            EventBody::TurnClosed { turn, outcome, spent } => self.change_turn(turn, |turn| {
+                turn.spend(spent, &TokenUsage::default());
+                turn.outcome = Some(outcome.clone());
+            }),
+            EventBody::ModelCalled { turn, number, model, purpose, .. } => {
+                self.call_model(turn, *number, model, *purpose);
             }
-            EventBody::ModelCalled { turn, number, .. } => {
-                self.answer_all(ABANDONED);
-                self.change_turn(turn, |turn| turn.model_calls = turn.model_calls.max(*number));
+            EventBody::ModelReplied { turn, number, reply, spent } => {
+                self.change_turn(turn, |turn| turn.spend(spent, &reply.usage));
+                if self.compacting.take() != Some(*number) {
+                    self.reply(reply);
+                    self.counted = counted(&reply.usage, self.messages.len(), &self.called);
+                }
             }
-            EventBody::ModelReplied { turn, reply, .. } => self.reply(turn, reply),
-            EventBody::ModelFailed { .. }
+            EventBody::ModelFailed { turn, spent, .. } | EventBody::ModelAbandoned { turn, spent, .. } => {
+                self.change_turn(turn, |turn| turn.spend(spent, &TokenUsage::default()));
+            }
+            EventBody::Compacted { summary, kept, .. } => self.compact(summary, *kept),
+            EventBody::RetryPlanned { .. }
             | EventBody::LookupStarted { .. }
             | EventBody::RequestDecided { .. }
             | EventBody::RequestFinished { .. } => {}
@@ -150,10 +193,11 @@ impl SessionView {
 
     fn open(&mut self, turn: &TurnId, text: &str, opened_at_ms: u64) {
         self.answer_all(ABANDONED);
+        (self.unfinished, self.answer) = (false, None);
+        self.messages.push(Message::said(Role::User, text));
         let (turn, text) = (turn.clone(), text.to_owned());
-        self.messages.push(Message { role: Role::User, parts: vec![Part::Text { text: text.clone() }] });
-        let usage = TokenUsage::default();
-        self.turns.push(TurnView { turn, text, opened_at_ms, model_calls: 0, usage, outcome: None });
+        let (usage, spent) = (TokenUsage::default(), Spending::default());
+        self.turns.push(TurnView { turn, text, opened_at_ms, model_calls: 0, usage, spent, outcome: None });
     }
 
     fn change_turn(&mut self, turn: &TurnId, change: impl FnOnce(&mut TurnView)) {
@@ -162,9 +206,21 @@ impl SessionView {
         }
     }
 
-    fn reply(&mut self, turn: &TurnId, reply: &ModelReply) {
+    fn call_model(&mut self, turn: &TurnId, number: u32, model: &str, purpose: Purpose) {
         self.answer_all(ABANDONED);
-        self.change_turn(turn, |turn| add(&mut turn.usage, &reply.usage));
+        self.answer = None;
+        model.clone_into(&mut self.called);
+        self.change_turn(turn, |turn| turn.model_calls = turn.model_calls.max(number));
+        self.compacting = (purpose == Purpose::Compaction).then_some(number);
+        if std::mem::take(&mut self.unfinished) {
+            self.messages.push(Message::said(Role::User, GO_ON));
+        }
+    }
+
+    fn reply(&mut self, reply: &ModelReply) {
+        self.answer_all(ABANDONED);
+        let ends = !reply.stop.is_cut_off() && reply.tool_calls().next().is_none();
+        self.answer = ends.then(|| reply.text());
         // A provider refuses a message without parts.
         if reply.parts.is_empty() {
             return;
@@ -173,9 +229,18 @@ impl SessionView {
         let pending =
             |proposal: &ToolCall| PendingCall { proposal: proposal.clone(), decision: None, change_sets: Vec::new() };
         self.pending = reply.tool_calls().map(pending).collect();
-        if matches!(reply.stop, StopReason::MaxTokens | StopReason::Truncated | StopReason::ContentFilter) {
+        if reply.stop.is_cut_off() {
+            // What its calls are answered with says what to do.
+            self.unfinished = self.pending.is_empty() && reply.stop != StopReason::ContentFilter;
             self.answer_all(CUT_OFF);
         }
+    }
+
+    /// Puts a summary in the place of all messages but the last `kept`.
+    fn compact(&mut self, summary: &str, kept: usize) {
+        let from = self.messages.len().saturating_sub(kept);
+        self.messages.splice(..from, [Message::said(Role::User, summary)]);
+        self.counted = None;
     }
 
     /// Gives every pending call a result, so that no call is ever sent without one.
@@ -288,6 +353,11 @@ impl SessionView {
         self.change_sets.push(ChangeSetView { change_set, call, decision, changes: None, undoes: None, state });
         self.change_sets.len() - 1
     }
+}
+
+fn counted(usage: &TokenUsage, messages: usize, model: &str) -> Option<Counted> {
+    let tokens = usage.input_tokens?.saturating_add(usage.output_tokens?);
+    Some(Counted { model: model.to_owned(), messages, tokens })
 }
 
 fn is_answer(result: &Part, call: &Part) -> bool {

@@ -1,5 +1,6 @@
 //! The append-only journal: `SQLite` in WAL mode, one row an event.
 
+mod ledger;
 mod open;
 mod read;
 
@@ -13,6 +14,7 @@ use protocol::{ChangeSetId, ContentHash, Event, EventBody, SessionId};
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params};
 use stage::Clock;
 
+pub use ledger::{Balance, Held};
 pub(crate) use read::Unfinished;
 pub use read::{ChangeSetRecord, ChangeSetState, LookupError, SessionSummary};
 

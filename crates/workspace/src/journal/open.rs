@@ -15,7 +15,7 @@ use super::{Durability, Journal, JournalError, Result, Writer, failed};
 const APPLICATION_ID: i64 = 0x4278_4167;
 
 /// Each schema adds to the one before; the file says how many it has (`PRAGMA user_version`).
-const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("schema_budget.sql")];
 
 const SCHEMA: i64 = MIGRATIONS.len().cast_signed() as i64;
 

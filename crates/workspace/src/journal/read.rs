@@ -81,9 +81,14 @@ impl Journal {
     }
 
     /// Feeds the events of one session to `take`, in order, page by page; appends go on in between.
-    pub fn for_each(&self, session: &SessionId, mut take: impl FnMut(Event)) -> Result<()> {
+    pub fn for_each(&self, session: &SessionId, take: impl FnMut(Event)) -> Result<()> {
+        self.for_each_after(session, 0, take)
+    }
+
+    /// Feeds those after `sequence`.
+    pub fn for_each_after(&self, session: &SessionId, sequence: u64, mut take: impl FnMut(Event)) -> Result<()> {
         let query = format!("{EVENT} WHERE session = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3");
-        let mut after = 0;
+        let mut after = sequence.cast_signed();
         loop {
             let page = self.select(&query, params![session.as_str(), after, count(PAGE)])?;
             let Some(last) = page.last() else { return Ok(()) };
@@ -272,7 +277,7 @@ impl Journal {
         Ok(self.select(query, params)?.pop())
     }
 
-    fn rows<T>(
+    pub(super) fn rows<T>(
         &self,
         query: &str,
         params: impl Params,

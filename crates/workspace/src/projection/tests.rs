@@ -32,7 +32,8 @@ fn opened(turn: u64) -> EventBody {
 }
 
 fn called(turn: u64, number: u32) -> EventBody {
-    EventBody::ModelCalled { turn: turn_id(turn), number, model: "m".into() }
+    let (purpose, reserved) = (Purpose::Reply, Spending::default());
+    EventBody::ModelCalled { turn: turn_id(turn), number, model: "m".into(), purpose, reserved }
 }
 
 fn proposal(number: u64) -> ToolCall {
@@ -47,7 +48,16 @@ fn text(text: &str) -> Part {
 fn replied(turn: u64, number: u32, calls: &[u64], stop: StopReason) -> EventBody {
     let parts = std::iter::once(text("so")).chain(calls.iter().map(|call| Part::ToolCall(proposal(*call)))).collect();
     let usage = TokenUsage { input_tokens: Some(10), ..TokenUsage::default() };
-    EventBody::ModelReplied { turn: turn_id(turn), number, reply: ModelReply { parts, usage, stop } }
+    replied_with(turn, number, ModelReply { parts, usage, stop })
+}
+
+fn replied_with(turn: u64, number: u32, reply: ModelReply) -> EventBody {
+    EventBody::ModelReplied {
+        turn: turn_id(turn),
+        number,
+        reply,
+        spent: Spending { tokens: 10, ..Spending::default() },
+    }
 }
 
 fn result(number: u64, text: &str) -> ToolResult {
@@ -100,7 +110,7 @@ fn ended(set: u64, outcome: CommitOutcome) -> EventBody {
 }
 
 fn closed(turn: u64, outcome: TurnOutcome) -> EventBody {
-    EventBody::TurnClosed { turn: turn_id(turn), outcome }
+    EventBody::TurnClosed { turn: turn_id(turn), outcome, spent: Spending { time_ms: 3, ..Spending::default() } }
 }
 
 fn user(turn: u64) -> Message {
@@ -150,6 +160,7 @@ fn a_session_reads_as_its_conversation() {
         opened_at_ms: 20,
         model_calls: 2,
         usage: TokenUsage { input_tokens: Some(20), ..TokenUsage::default() },
+        spent: Spending { tokens: 20, time_ms: 3, ..Spending::default() },
         outcome: Some(TurnOutcome::Done),
     };
     let expected = SessionView {
@@ -163,6 +174,8 @@ fn a_session_reads_as_its_conversation() {
         ],
         turns: vec![turn],
         calls: vec![call(1), call(2)],
+        answer: Some("so".into()),
+        called: "m".into(),
         last_sequence: 11,
         ..SessionView::default()
     };
@@ -245,6 +258,52 @@ fn calls_of_a_reply_that_was_cut_off_never_run() {
 }
 
 #[test]
+fn a_text_that_was_cut_off_is_gone_on_with() {
+    let cut = |stop| vec![opened(1), called(1, 1), replied(1, 1, &[], stop)];
+    for stop in [StopReason::MaxTokens, StopReason::Truncated] {
+        let mut bodies = cut(stop);
+        assert_eq!(replay(bodies.clone()).messages, [user(1), assistant(&[])]);
+        bodies.push(called(1, 2));
+        let go_on = Message::said(Role::User, GO_ON);
+        assert_eq!(replay(bodies.clone()).messages, [user(1), assistant(&[]), go_on.clone()]);
+        bodies.push(called(1, 3));
+        assert_eq!(replay(bodies).messages, [user(1), assistant(&[]), go_on]);
+    }
+    let mut bodies = cut(StopReason::MaxTokens);
+    bodies.extend([closed(1, TurnOutcome::MaxTokens), opened(2), called(2, 1)]);
+    assert_eq!(replay(bodies).messages, [user(1), assistant(&[]), user(2)], "the person said what comes next");
+}
+
+#[test]
+fn a_summary_stands_for_all_but_the_last_messages() {
+    let summing = EventBody::ModelCalled {
+        turn: turn_id(1),
+        number: 2,
+        model: "m".into(),
+        purpose: Purpose::Compaction,
+        reserved: Spending::default(),
+    };
+    let mut bodies = vec![opened(1), called(1, 1), replied(1, 1, &[1], StopReason::ToolCalls), finished(1, Vec::new())];
+    bodies.extend([summing, replied(1, 2, &[], StopReason::EndTurn)]);
+    let done = || results(vec![result(1, "done")]);
+    assert_eq!(replay(bodies.clone()).messages, [user(1), assistant(&[1]), done()], "a summary is no reply");
+    bodies.push(EventBody::Compacted { turn: turn_id(1), number: 2, summary: "sum".into(), kept: 2 });
+    let view = replay(bodies.clone());
+    assert_eq!(view.messages, [Message::said(Role::User, "sum"), assistant(&[1]), done()]);
+    assert_eq!((view.counted, view.turns[0].spent.tokens), (None, 20));
+    bodies.extend([called(1, 3), replied(1, 3, &[], StopReason::EndTurn)]);
+    assert_eq!(replay(bodies).messages.len(), 4);
+}
+
+#[test]
+fn what_a_provider_counted_is_known_until_a_summary_changes_it() {
+    let usage = TokenUsage { input_tokens: Some(10), output_tokens: Some(5), ..TokenUsage::default() };
+    let reply = ModelReply { parts: vec![text("so")], usage, stop: StopReason::EndTurn };
+    let view = replay(vec![opened(1), called(1, 1), replied_with(1, 1, reply)]);
+    assert_eq!(view.counted, Some(Counted { model: "m".into(), messages: 2, tokens: 15 }));
+}
+
+#[test]
 fn calls_without_a_result_are_answered_before_the_conversation_goes_on() {
     let abandoned = || results(vec![ToolResult { is_error: true, ..result(1, ABANDONED) }]);
     let view = replay(vec![opened(1), replied(1, 1, &[1], StopReason::ToolCalls), opened(2)]);
@@ -256,7 +315,7 @@ fn calls_without_a_result_are_answered_before_the_conversation_goes_on() {
 #[test]
 fn an_empty_reply_is_not_said_again() {
     let reply = ModelReply { parts: Vec::new(), usage: TokenUsage::default(), stop: StopReason::EndTurn };
-    let view = replay(vec![opened(1), EventBody::ModelReplied { turn: turn_id(1), number: 1, reply }]);
+    let view = replay(vec![opened(1), replied_with(1, 1, reply)]);
     assert_eq!(view.messages, [user(1)]);
 }
 
