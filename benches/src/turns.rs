@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use protocol::{CallId, TurnId, TurnOutcome};
-use providers::{Delta, ScriptedModel};
-use query::Driver;
+use policy::Budget;
+use protocol::{CallId, Spending, TurnId, TurnOutcome};
+use providers::{Delta, ModelFacts, ScriptedModel};
+use query::{Driver, Planner, TurnLimits};
 use testkit::{Runtime, random};
 use tokio_util::sync::CancellationToken;
 use workspace::SessionView;
@@ -43,13 +44,24 @@ async fn sessions() -> Result<Vec<Row>> {
 
 /// Returns how long a session of `turns` model calls takes.
 async fn session(runtime: &Runtime, turns: u32) -> Result<Duration> {
+    let plenty = Budget::MAX;
     let call_ids = Arc::new(|| CallId::from_random(random()));
     let driver = Driver {
-        model: Arc::new(ScriptedModel::parse(SCRIPT, call_ids)?),
+        planner: Planner { model: Arc::new(ScriptedModel::parse(SCRIPT, call_ids)?), facts: ModelFacts::default() },
+        fallback: None,
         tools: &runtime.tools,
         workspace: &runtime.workspace,
         session: &runtime.session(),
-        max_turns: turns,
+        // It reads the same file every time.
+        limits: TurnLimits { model_calls: turns, recoveries: 0, retries: 0, repeats: turns },
+        budget: Budget {
+            turn: Spending { model_calls: turns.into(), ..plenty },
+            session: plenty,
+            day: plenty,
+            ..Budget::default()
+        },
+        backoff: Duration::ZERO,
+        random,
         cancel: CancellationToken::new(),
     };
     let started = Instant::now();

@@ -151,13 +151,19 @@ fn silence(message: impl Into<String>) -> ModelFailure {
 
 /// Returns the failure of a connection, in the words of its innermost cause; the outer ones repeat the URL.
 fn unsent(error: &reqwest::Error) -> ModelFailure {
+    if error.is_timeout() && error.is_connect() {
+        return failure(ModelFailureKind::Unreachable, "no connection within the time limit");
+    }
     if error.is_timeout() {
-        return silence("no connection within the time limit");
+        return silence("no answer within the time limit");
     }
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    let what = if error.is_connect() { "no connection" } else { "the connection broke" };
-    failure(ModelFailureKind::Network, format!("{what}: {cause}"))
+    let (kind, what) = match error.is_connect() {
+        true => (ModelFailureKind::Unreachable, "no connection"),
+        false => (ModelFailureKind::Network, "the connection broke"),
+    };
+    failure(kind, format!("{what}: {cause}"))
 }

@@ -10,8 +10,13 @@
 
 #![warn(clippy::unwrap_used)]
 
+mod context;
 mod driver;
 mod machine;
+mod purse;
+mod turn;
 
-pub use driver::{Driver, QueryError, Turned};
-pub use machine::{Input, MAX_DENIALS_IN_A_ROW, Machine, Step};
+pub use driver::{Driver, Planner, QueryError, Turned};
+pub use machine::{
+    Done, Input, MAX_DENIALS_IN_A_ROW, MAX_FAILED_COMPACTIONS, MAX_RETRY_AFTER_MS, Machine, Step, TurnLimits, Wait,
+};

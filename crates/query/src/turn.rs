@@ -1,0 +1,467 @@
+//! One turn under way: each step of the machine, carried out.
+//!
+//! What the model is sent is the session's view, which takes every event that is appended. So a turn that was cut short
+//! goes on with exactly what it had.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use futures::future::try_join_all;
+use policy::{Exceeded, Need, Reservation, SecretSpec};
+use protocol::{
+    Event, EventBody, Message, ModelFailure, ModelFailureKind, ModelReply, Purpose, Role, Spending, TokenUsage,
+    ToolCall, TurnOutcome,
+};
+use providers::{DeltaSink, ModelRequest, Reserved};
+use tokio_util::sync::CancellationToken;
+use tools::Finished;
+use workspace::{Durability, SessionView};
+
+use crate::context::{Context, Frame, transcript};
+use crate::driver::{Driver, Planner, QueryError, Turned};
+use crate::machine::{Done, Input, Machine, Step, Wait};
+use crate::purse::{Purse, stopped};
+
+/// What the model is told before anything else.
+const SYSTEM_PROMPT: &str = include_str!("prompt.md");
+
+/// What it is told of secrets, before their list.
+const SECRETS_PROMPT: &str = include_str!("secrets.md");
+
+/// What a model is told that writes a summary.
+const SUMMARY_PROMPT: &str = include_str!("summary.md");
+
+/// Tokens of one reply: more than any edit needs, and a bound on a model that does not stop.
+const MAX_OUTPUT_TOKENS: u64 = 16_384;
+
+/// Tokens of a summary: two or three pages.
+const SUMMARY_TOKENS: u64 = 4_096;
+
+/// A summary has at most this part of the window.
+const SUMMARY_PART: u64 = 8;
+
+/// The context window of a model of which nobody said: what all that are of use have.
+const USUAL_WINDOW: u64 = 128_000;
+
+/// Bytes of the person's own words that a summary repeats.
+const TASK_BYTES: usize = 16 << 10;
+
+/// Files that a summary names, the last of those that were read.
+const NAMED_FILES: usize = 100;
+
+/// The longest wait before a retry that nobody asked for.
+const MAX_BACKOFF: Duration = Duration::from_mins(1);
+
+/// Bytes of what is summed up, for each token of the window: half of it is room for languages with longer tokens.
+const TRANSCRIPT_BYTES_OF_TOKEN: u64 = 2;
+
+/// One turn under way.
+pub(crate) struct Turn<'a> {
+    driver: &'a Driver<'a>,
+    planner: &'a Planner,
+    pub(crate) purse: Purse<'a>,
+    pub(crate) view: SessionView,
+    /// What the model said last, with what it was cut off from.
+    answer: String,
+    /// The last reply lacked its end, and the next goes on with it.
+    goes_on: bool,
+    /// What the last reply was an answer to, before the conversation.
+    frame: Option<Frame>,
+    /// Cancelled with the driver's, and when the time is over.
+    cancel: CancellationToken,
+}
+
+impl<'a> Turn<'a> {
+    pub(crate) fn new(driver: &'a Driver<'a>, purse: Purse<'a>, view: SessionView) -> Self {
+        let (planner, cancel) = (&driver.planner, driver.cancel.child_token());
+        Self { driver, planner, purse, view, answer: String::new(), goes_on: false, frame: None, cancel }
+    }
+
+    pub(crate) async fn drive(
+        mut self,
+        mut machine: Machine,
+        deltas: &mut dyn DeltaSink,
+    ) -> Result<Turned, QueryError> {
+        let mut step = machine.start();
+        loop {
+            if let Step::Finish(outcome) = step {
+                return self.close(outcome);
+            }
+            let (deadline, exceeded) = self.purse.deadline()?;
+            let (cancel, may_compact) = (self.cancel.clone(), machine.may_compact());
+            let input = within(deadline, &cancel, self.carry_out(step, may_compact, deltas)).await?;
+            let input = self.told_apart(input, exceeded);
+            step = machine.next(input, |call| self.driver.is_parallel(call));
+        }
+    }
+
+    async fn carry_out(
+        &mut self,
+        step: Step,
+        may_compact: bool,
+        deltas: &mut dyn DeltaSink,
+    ) -> Result<Input, QueryError> {
+        match step {
+            Step::CallModel { number } => self.call_model(number, may_compact, deltas).await,
+            Step::Retry { number, wait, fallback } => {
+                if !self.wait(number, wait, fallback).await? {
+                    return Ok(Input::Cancelled);
+                }
+                self.call_model(number, may_compact, deltas).await
+            }
+            Step::CallTools { calls } => self.call_tools(calls).await,
+            Step::Finish(outcome) => Ok(Input::Stopped(outcome)),
+        }
+    }
+
+    /// What was cancelled by nobody ran out of time.
+    fn told_apart(&self, input: Input, exceeded: Exceeded) -> Input {
+        if self.cancel.is_cancelled() && !self.driver.cancel.is_cancelled() {
+            return Input::Stopped(stopped(exceeded));
+        }
+        input
+    }
+
+    /// Waits before a retry, and changes the planner if it is another's turn. Returns false when it was cancelled.
+    async fn wait(&mut self, number: u32, wait: Wait, fallback: bool) -> Result<bool, QueryError> {
+        if let (true, Some(planner)) = (fallback, &self.driver.fallback) {
+            self.planner = planner;
+        }
+        let wait = pause(wait, self.driver.backoff, (self.driver.random)());
+        let (turn, model) = (self.purse.turn.clone(), self.planner.model.name().to_owned());
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        self.append(&[EventBody::RetryPlanned { turn, number, model, wait_ms }], Durability::Process)?;
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => Ok(false),
+            () = tokio::time::sleep(wait) => Ok(true),
+        }
+    }
+
+    async fn call_model(
+        &mut self,
+        number: u32,
+        may_compact: bool,
+        deltas: &mut dyn DeltaSink,
+    ) -> Result<Input, QueryError> {
+        // Each time: extensions come and go while a session runs.
+        let definitions = tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => return Ok(Input::Cancelled),
+            definitions = self.driver.tools.registry().definitions(self.driver.session.grant()) => definitions?,
+        };
+        let system = system_prompt(&self.driver.tools.secrets(self.driver.session.grant()));
+        let frame = Frame { system, tools: definitions };
+        let (window, context) = (self.window(), self.context(&frame));
+        let likely_tokens = context.likely_tokens();
+        if may_compact
+            && context.is_nearly_full(window)
+            && let Some(kept) = context.kept(window)
+        {
+            return self.compact(number, kept).await;
+        }
+        if likely_tokens >= window {
+            return Ok(Input::Stopped(TurnOutcome::ContextFull { window }));
+        }
+        let need = self.need(context.most_tokens(), MAX_OUTPUT_TOKENS.min(window - likely_tokens));
+        let reservation = match self.reserve(number, Purpose::Reply, &need)? {
+            Ok(reservation) => reservation,
+            Err(exceeded) => return Ok(Input::Stopped(stopped(exceeded))),
+        };
+        match self.ask(&frame, &self.view.messages, &need, &reservation, deltas).await {
+            Some(Ok(reply)) => {
+                self.frame = Some(frame);
+                self.replied(number, reply, &need, &reservation)
+            }
+            Some(Err(failure)) => {
+                self.failed(number, &failure, &reservation)?;
+                Ok(Input::ModelFailed(failure))
+            }
+            None => self.abandon(number, &reservation),
+        }
+    }
+
+    /// Asks the model; `None` when it was cancelled.
+    async fn ask(
+        &self,
+        Frame { system, tools }: &Frame,
+        messages: &[Message],
+        need: &Need,
+        reservation: &Reservation,
+        deltas: &mut dyn DeltaSink,
+    ) -> Option<Result<ModelReply, ModelFailure>> {
+        let max_output_tokens = u32::try_from(reservation.output_tokens).unwrap_or(u32::MAX);
+        let request = ModelRequest { system, messages, tools, max_output_tokens };
+        let limit = Duration::from_millis(reservation.spending.time_ms);
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => None,
+            reply = self.planner.model.reply(request, deltas) => Some(reply),
+            () = tokio::time::sleep(limit), if reservation.spending.time_ms >= need.time_ms => Some(Err(overdue(limit))),
+        }
+    }
+
+    fn reserve(
+        &mut self,
+        number: u32,
+        purpose: Purpose,
+        need: &Need,
+    ) -> Result<Result<Reservation, Exceeded>, QueryError> {
+        let price = &self.planner.facts.price;
+        let cost = |input_tokens, output_tokens| {
+            let reserved = Reserved { input_tokens, output_tokens };
+            price.as_ref().map_or(0, |price| price.worst_cost(reserved).get())
+        };
+        let (turn, model) = (self.purse.turn.clone(), self.planner.model.name().to_owned());
+        let called = |reserved| EventBody::ModelCalled { turn, number, model, purpose, reserved };
+        Ok(match self.purse.reserve(number, need, cost, called)? {
+            Ok((reservation, events)) => {
+                self.take(&events);
+                Ok(reservation)
+            }
+            Err(exceeded) => Err(exceeded),
+        })
+    }
+
+    /// Records the reply, and what it cost, before anything follows from it.
+    fn replied(
+        &mut self,
+        number: u32,
+        reply: ModelReply,
+        need: &Need,
+        reservation: &Reservation,
+    ) -> Result<Input, QueryError> {
+        let spent = self.cost(&reply.usage, need, reservation);
+        let turn = self.purse.turn.clone();
+        let replied = |spent| vec![EventBody::ModelReplied { turn, number, reply: reply.clone(), spent }];
+        self.take(&self.purse.settle(number, spent, replied)?);
+        if !std::mem::replace(&mut self.goes_on, reply.stop.is_cut_off() && reply.tool_calls().next().is_none()) {
+            self.answer.clear();
+        }
+        self.answer.push_str(&reply.text());
+        Ok(Input::Replied(reply))
+    }
+
+    fn failed(&mut self, number: u32, failure: &ModelFailure, reservation: &Reservation) -> Result<(), QueryError> {
+        let spent = if is_free(failure.kind) { Spending::default() } else { reservation.spending };
+        let spent = Spending { model_calls: 1, ..spent };
+        let turn = self.purse.turn.clone();
+        let failed = |spent| vec![EventBody::ModelFailed { turn, number, failure: failure.clone(), spent }];
+        self.take(&self.purse.settle(number, spent, failed)?);
+        Ok(())
+    }
+
+    /// Nobody knows what a provider charges for a reply that nobody waited for.
+    fn abandon(&mut self, number: u32, reservation: &Reservation) -> Result<Input, QueryError> {
+        let turn = self.purse.turn.clone();
+        let abandoned = |spent| vec![EventBody::ModelAbandoned { turn, number, spent }];
+        self.take(&self.purse.settle(number, reservation.spending, abandoned)?);
+        Ok(Input::Cancelled)
+    }
+
+    fn cost(&self, usage: &TokenUsage, need: &Need, reservation: &Reservation) -> Spending {
+        let reserved = Reserved { input_tokens: need.input_tokens, output_tokens: reservation.output_tokens };
+        let input_tokens = usage.input_tokens.unwrap_or(reserved.input_tokens);
+        let output_tokens = usage.output_tokens.unwrap_or(reserved.output_tokens);
+        Spending {
+            model_calls: 1,
+            tokens: input_tokens.saturating_add(output_tokens),
+            micro_usd: self.planner.facts.price.as_ref().map_or(0, |price| price.cost(usage, reserved).get()),
+            time_ms: 0,
+        }
+    }
+
+    /// Has the model sum the conversation up, all but its last `kept` messages.
+    async fn compact(&mut self, number: u32, kept: usize) -> Result<Input, QueryError> {
+        let from = self.view.messages.len() - kept;
+        let most_bytes = usize::try_from(self.window().saturating_mul(TRANSCRIPT_BYTES_OF_TOKEN)).unwrap_or(usize::MAX);
+        let messages = [Message::said(Role::User, &transcript(&self.view.messages[..from], most_bytes))];
+        let frame = Frame { system: SUMMARY_PROMPT.to_owned(), tools: Vec::new() };
+        let summary_tokens = SUMMARY_TOKENS.min(self.window() / SUMMARY_PART);
+        let need = self.need(Context::new(&frame, &messages).most_tokens(), summary_tokens);
+        let reservation = match self.reserve(number, Purpose::Compaction, &need)? {
+            Ok(reservation) => reservation,
+            Err(exceeded) => return Ok(Input::Stopped(stopped(exceeded))),
+        };
+        match self.ask(&frame, &messages, &need, &reservation, &mut |_| {}).await {
+            Some(Ok(reply)) => self.summarised(number, reply, kept, &need, &reservation),
+            Some(Err(failure)) => {
+                self.failed(number, &failure, &reservation)?;
+                Ok(Input::CompactionFailed)
+            }
+            None => self.abandon(number, &reservation),
+        }
+    }
+
+    /// Records the summary. One that is empty or was cut off is none.
+    fn summarised(
+        &mut self,
+        number: u32,
+        reply: ModelReply,
+        kept: usize,
+        need: &Need,
+        reservation: &Reservation,
+    ) -> Result<Input, QueryError> {
+        let (text, turn) = (reply.text(), self.purse.turn.clone());
+        let whole = !text.trim().is_empty() && !reply.stop.is_cut_off();
+        let summary = self.summary(&text, kept);
+        let spent = self.cost(&reply.usage, need, reservation);
+        let bodies = |spent| {
+            let compacted = EventBody::Compacted { turn: turn.clone(), number, summary, kept };
+            let replied = EventBody::ModelReplied { turn, number, reply, spent };
+            std::iter::once(replied).chain(whole.then_some(compacted)).collect()
+        };
+        self.take(&self.purse.settle(number, spent, bodies)?);
+        Ok(if whole { Input::Compacted } else { Input::CompactionFailed })
+    }
+
+    /// Returns what the model reads in the place of what was summed up: the summary, and what must not depend on it.
+    fn summary(&self, text: &str, kept: usize) -> String {
+        let mut sections = vec![format!("[The conversation up to here, summed up]\n{}", text.trim())];
+        let from = self.view.messages.len() - kept;
+        let task = self.view.turns.last().map_or("", |turn| turn.text.as_str());
+        if !self.view.messages[from..].contains(&Message::said(Role::User, task)) {
+            // A quarter of the window's bytes is a sixteenth of its tokens.
+            let most = TASK_BYTES.min(usize::try_from(self.window() / 4).unwrap_or(TASK_BYTES));
+            let task = &task[..task.floor_char_boundary(most)];
+            sections.push(format!("[The task, in the person's own words]\n{task}"));
+        }
+        let seen = self.view.observed.iter().rev().take(NAMED_FILES);
+        let files: Vec<String> = seen.map(|seen| format!("{}/{}", seen.mount, seen.path)).collect();
+        if !files.is_empty() {
+            sections.push(format!("[Files that were read or changed]\n{}", files.join("\n")));
+        }
+        sections.join("\n\n")
+    }
+
+    /// Runs calls beside each other; a batch of one is a call in order.
+    async fn call_tools(&mut self, calls: Vec<ToolCall>) -> Result<Input, QueryError> {
+        let Driver { tools, session, .. } = self.driver;
+        let cancel = &self.cancel;
+        let finished = try_join_all(calls.iter().map(|call| tools.call(session, call, cancel))).await?;
+        self.catch_up()?;
+        Ok(Input::ToolsFinished(calls.iter().zip(finished).map(|(call, finished)| done(call, finished)).collect()))
+    }
+
+    /// Ends a turn whose answer had come before it was cut short.
+    pub(crate) fn end(self, answer: String) -> Result<Turned, QueryError> {
+        Self { answer, ..self }.close(TurnOutcome::Done)
+    }
+
+    fn close(mut self, outcome: TurnOutcome) -> Result<Turned, QueryError> {
+        self.take(&self.purse.close(outcome.clone())?);
+        Ok(Turned { outcome, answer: self.answer })
+    }
+
+    fn context(&self, frame: &Frame) -> Context<'_> {
+        let SessionView { messages, counted, .. } = &self.view;
+        let is_new_frame = self.frame.as_ref() != Some(frame);
+        Context::new(frame, messages).counted(self.planner.model.name(), counted.as_ref(), is_new_frame)
+    }
+
+    fn window(&self) -> u64 {
+        self.planner.facts.context_window.map_or(USUAL_WINDOW, u64::from)
+    }
+
+    fn need(&self, input_tokens: u64, output_tokens: u64) -> Need {
+        let most = self.planner.facts.max_output_tokens.map_or(u64::MAX, u64::from);
+        let time_ms = self.driver.budget.call.time_ms;
+        Need { input_tokens, output_tokens: output_tokens.min(most), time_ms }
+    }
+
+    pub(crate) fn append(&mut self, bodies: &[EventBody], durability: Durability) -> Result<(), QueryError> {
+        let events = self.driver.workspace.journal().append(self.purse.session, bodies, durability)?;
+        self.take(&events);
+        Ok(())
+    }
+
+    fn take(&mut self, events: &[Event]) {
+        events.iter().for_each(|event| self.view.apply(event));
+    }
+
+    /// Takes what others appended to the session: the tool interface, of each call.
+    pub(crate) fn catch_up(&mut self) -> Result<(), QueryError> {
+        let (journal, after) = (self.driver.workspace.journal(), self.view.last_sequence);
+        let view = &mut self.view;
+        Ok(journal.for_each_after(self.purse.session, after, |event| view.apply(&event))?)
+    }
+}
+
+/// Carries out `work`, and has it cancelled at `deadline`; what is cancelled ends by itself, and soon.
+async fn within<T>(deadline: Instant, cancel: &CancellationToken, work: impl Future<Output = T>) -> T {
+    tokio::pin!(work);
+    tokio::select! {
+        biased;
+        done = &mut work => return done,
+        () = tokio::time::sleep_until(deadline.into()) => cancel.cancel(),
+    }
+    work.await
+}
+
+/// Returns how long to wait. Between half and the whole of a time that doubles with each failure, so that not all who were
+/// turned away come back together.
+fn pause(wait: Wait, backoff: Duration, random: u64) -> Duration {
+    match wait {
+        Wait::Not => Duration::ZERO,
+        Wait::Asked(wait_ms) => Duration::from_millis(wait_ms),
+        Wait::Backoff(failures) => {
+            let whole = backoff.saturating_mul(1 << failures.min(16)).min(MAX_BACKOFF);
+            let half_ms = u64::try_from(whole.as_millis() / 2).unwrap_or(u64::MAX);
+            Duration::from_millis(half_ms + random % (half_ms + 1))
+        }
+    }
+}
+
+/// Tells whether nothing is charged for a call that failed so: the provider said no before it began.
+fn is_free(kind: ModelFailureKind) -> bool {
+    use ModelFailureKind::{Authentication, InvalidRequest, RateLimited, ScriptEnded, Unavailable, Unreachable};
+    matches!(kind, Authentication | InvalidRequest | RateLimited | ScriptEnded | Unavailable | Unreachable)
+}
+
+fn overdue(limit: Duration) -> ModelFailure {
+    let message = format!("no complete reply within {} s, the time of one model call", limit.as_secs());
+    ModelFailure { kind: ModelFailureKind::Timeout, message, retry_after_ms: None }
+}
+
+fn done(call: &ToolCall, finished: Finished) -> Done {
+    let said = serde_json::json!([call.tool, call.arguments, finished.result.text]);
+    Done { outcome: finished.outcome, digest: protocol::digest("boxagnts call and result", &said) }
+}
+
+/// Returns what the model is told before anything else, with the secrets that its calls may send.
+fn system_prompt(secrets: &[&SecretSpec]) -> String {
+    if secrets.is_empty() {
+        return SYSTEM_PROMPT.to_owned();
+    }
+    let line = |spec: &&SecretSpec| format!("- {}: {}; only to {}", spec.name(), spec.usage(), spec.bound_to());
+    let lines: Vec<_> = secrets.iter().map(line).collect();
+    format!("{SYSTEM_PROMPT}\n{SECRETS_PROMPT}\n{}\n", lines.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use policy::Placement;
+
+    #[test]
+    fn the_model_is_told_of_secrets_only_where_there_are_some() {
+        assert_eq!(system_prompt(&[]), SYSTEM_PROMPT);
+        let hosts = ["https://api.test".parse().unwrap()].into();
+        let placement = Placement::Query { name: "key".into() };
+        let spec = SecretSpec::new("MAPS".parse().unwrap(), hosts, placement).unwrap();
+        let told = system_prompt(&[&spec]);
+        assert!(told.starts_with(SYSTEM_PROMPT) && told.contains(SECRETS_PROMPT), "{told}");
+        let line = "- MAPS: query parameter `key` with the value `{{secret:MAPS}}`; only to https://api.test:443\n";
+        assert!(told.ends_with(line), "{told}");
+    }
+
+    #[test]
+    fn waits_double_with_each_failure_and_are_spread() {
+        let second = Duration::from_secs(1);
+        let pause = |failures, random| pause(Wait::Backoff(failures), second, random).as_millis();
+        assert_eq!([pause(0, 0), pause(1, 0), pause(2, 0)], [500, 1_000, 2_000]);
+        assert_eq!([pause(0, 500), pause(0, 501), pause(30, 0), pause(30, 30_000)], [1_000, 500, 30_000, 60_000]);
+        assert_eq!(super::pause(Wait::Asked(7), second, 99), Duration::from_millis(7));
+        assert_eq!(super::pause(Wait::Not, second, 99), Duration::ZERO);
+    }
+}

@@ -1,0 +1,7 @@
+//! The driver over a real runtime, with models that say what a test needs.
+
+mod bounds;
+mod compaction;
+mod recovery;
+mod resume;
+mod support;
