@@ -21,6 +21,12 @@ pub(crate) fn approver(headless: bool, progress: &Arc<Progress>) -> Arc<dyn Appr
     Arc::new(Terminal(progress.clone()))
 }
 
+/// Asks a question of the runtime's own. `None` where there is nobody to ask.
+pub(crate) fn confirm(headless: bool, question: &str) -> Option<bool> {
+    let asked = !headless && stdin().is_terminal() && stderr().is_terminal();
+    asked.then(|| read(&format!("{question} [y/N] ")) == Answer::Yes)
+}
+
 struct Terminal(Arc<Progress>);
 
 #[async_trait]

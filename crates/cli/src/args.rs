@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use workspace::{Time, Usd};
 
 /// An agent runtime whose execution can be trusted.
 ///
@@ -69,6 +70,12 @@ pub(crate) struct Driving {
     /// Model calls that a turn may make at most
     #[arg(long, value_name = "N")]
     pub(crate) max_turns: Option<u32>,
+    /// What the session may spend on models at most, in dollars: 2 or 0.50
+    #[arg(long, value_name = "USD")]
+    pub(crate) budget_usd: Option<Usd>,
+    /// How long the turn may work at most: 90s, 30m, "1h 30m"
+    #[arg(long, value_name = "TIME")]
+    pub(crate) max_time: Option<Time>,
     /// Never ask: what would ask is denied
     #[arg(long)]
     pub(crate) headless: bool,

@@ -1,6 +1,8 @@
 //! From the libraries' errors to exits, messages and hints.
 
-use protocol::{CallOutcome, CommitOutcome, ModelFailure, ModelFailureKind, TurnOutcome};
+use protocol::{
+    BudgetScope, CallOutcome, CommitOutcome, Measure, MicroUsd, ModelFailure, ModelFailureKind, TurnOutcome,
+};
 use providers::ProviderError;
 use query::QueryError;
 use sandbox::SandboxError;
@@ -8,6 +10,7 @@ use tools::{RegistryError, ToolsError};
 use workspace::{CommitError, DiffError, JournalError, LeaseError, LookupError, WorkspaceError};
 
 use crate::exit::{Exit, Failure};
+use crate::progress::duration;
 
 macro_rules! internal {
     ($($error:ty),*) => {
@@ -88,7 +91,11 @@ pub(crate) fn lookup(error: LookupError, list: &str) -> Failure {
 pub(crate) fn turn_exit(outcome: &TurnOutcome) -> Exit {
     match outcome {
         TurnOutcome::Done => Exit::Done,
-        TurnOutcome::MaxTurns { .. } | TurnOutcome::MaxTokens => Exit::Limit,
+        TurnOutcome::MaxTurns { .. }
+        | TurnOutcome::MaxTokens
+        | TurnOutcome::BudgetExceeded { .. }
+        | TurnOutcome::Stalled { .. }
+        | TurnOutcome::ContextFull { .. } => Exit::Limit,
         TurnOutcome::Refused { .. } => Exit::Refused,
         TurnOutcome::Cancelled => Exit::Cancelled,
         TurnOutcome::ProviderFailed { .. } => Exit::Provider,
@@ -118,15 +125,71 @@ pub(crate) fn turn_failure(outcome: &TurnOutcome, session: &str) -> Option<Failu
             format!("stopped after {limit} model calls, the most that a turn may make"),
             format!("go on with a higher cap: {again} --max-turns {}", limit.saturating_mul(2)),
         ),
-        TurnOutcome::MaxTokens => {
-            failure("the model's output limit cut its reply off".into(), format!("let it try again: {again}"))
-        }
+        TurnOutcome::MaxTokens => failure(
+            "the model's output limit cut its reply off, again and again".into(),
+            format!("let it try again: {again}"),
+        ),
+        TurnOutcome::BudgetExceeded { scope, measure, limit, left, needed } => failure(
+            format!(
+                "stopped before its next model call: the {scope} has {} of {} left, and the call needs {}",
+                amount(*measure, *left),
+                amount(*measure, *limit),
+                amount(*measure, *needed)
+            ),
+            budget_hint(*scope, *measure, &again),
+        ),
+        TurnOutcome::Stalled { repeats } => failure(
+            format!(
+                "stopped because nothing new came of {repeats} steps in a row: the same calls had the same results"
+            ),
+            format!(
+                "see what it repeats: boxagnts session show {session}; then say what to do instead: boxagnts run --session {session} \"…\""
+            ),
+        ),
+        TurnOutcome::ContextFull { window } => failure(
+            format!("the conversation no longer fits into the model's {window} tokens, and could not be summed up"),
+            format!("go on with a larger model: {again} --model …, or begin anew: boxagnts run \"…\""),
+        ),
         TurnOutcome::Refused { rule, denials } => failure(
             format!("stopped after {denials} refused calls in a row, the last by rule `{rule}`"),
             format!("see what was refused: boxagnts session show {session}"),
         ),
         TurnOutcome::Cancelled => failure("cancelled".into(), format!("go on where it stopped: {again}")),
         TurnOutcome::ProviderFailed { failure: why } => failure(provider_message(why), provider_hint(why, &again)),
+    }
+}
+
+/// Returns an amount as people read it.
+pub(crate) fn amount(measure: Measure, amount: u64) -> String {
+    match measure {
+        Measure::ModelCalls => format!("{amount} model calls"),
+        Measure::Tokens => format!("{amount} tokens"),
+        Measure::MicroUsd => MicroUsd::new(amount).to_string(),
+        Measure::TimeMs => duration(amount.saturating_mul(1_000)),
+    }
+}
+
+/// Returns how to go on beyond a budget.
+fn budget_hint(scope: BudgetScope, measure: Measure, again: &str) -> String {
+    let name = match measure {
+        Measure::ModelCalls => "model_calls",
+        Measure::Tokens => "tokens",
+        Measure::MicroUsd => "usd",
+        Measure::TimeMs => "time",
+    };
+    match (scope, measure) {
+        (BudgetScope::Session, Measure::MicroUsd) => format!("go on with more: {again} --budget-usd …"),
+        (BudgetScope::Turn, Measure::TimeMs) => format!("go on with more: {again} --max-time …"),
+        _ => format!("raise `{name}` of [budget.{}] in boxagnts.toml, then: {again}", word(scope)),
+    }
+}
+
+fn word(scope: BudgetScope) -> &'static str {
+    match scope {
+        BudgetScope::Call => "call",
+        BudgetScope::Turn => "turn",
+        BudgetScope::Session => "session",
+        BudgetScope::Day => "day",
     }
 }
 

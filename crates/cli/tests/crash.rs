@@ -31,6 +31,7 @@ const RUN: [&str; 7] = ["run", "--model", "openai/m", "change a.txt", "--headles
 #[test]
 fn a_killed_run_is_shown_and_resumed_and_nothing_happens_twice() {
     let product = Product::new();
+    product.allow_model("openai", "m");
     product.write("a.txt", "one\n");
     let hanging = Wire::serve(vec![edit("one", "one two"), Step::Hang]);
     let mut child = start(&product, &hanging, &RUN);
@@ -89,6 +90,7 @@ fn assert_prompt(mut attempt: impl FnMut() -> (Duration, Option<i32>)) {
 #[test]
 fn ctrl_c_ends_a_waiting_model_call_promptly_and_the_session_goes_on() {
     let product = Product::new();
+    product.allow_model("openai", "m");
     product.write("a.txt", "one\n");
     assert_prompt(|| {
         let hanging = Wire::serve(vec![Step::Hang]);
@@ -105,6 +107,7 @@ fn ctrl_c_ends_a_waiting_model_call_promptly_and_the_session_goes_on() {
 #[test]
 fn ctrl_c_ends_a_tool_call_promptly() {
     let product = Product::new();
+    product.allow_model("openai", "m");
     let line = "a line that takes the search some time to look through, and then some more\n";
     product.write("large.txt", &line.repeat((256 << 20) / line.len()));
     let search = Step::Call(

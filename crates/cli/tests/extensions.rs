@@ -211,6 +211,7 @@ fn an_extension_that_is_dropped_in_is_offered_in_the_next_model_call_and_gone_wh
         *slug(),
         Step::After(take_away, slug()),
     ]);
+    person.product.allow_model("openai", "m");
     let arguments = ["run", "--model", "openai/m", "go", "--headless", "--output", "json"];
     let mut command = person.product.command(&arguments);
     command.env("XDG_DATA_HOME", person.data.path());
@@ -230,6 +231,7 @@ fn what_nobody_approved_is_not_offered_to_a_model() {
     let person = Person::new();
     copy("count", &person.installed("count"), str::to_owned);
     let wire = Wire::serve(vec![Step::Call("count", json!({"text": "x"}))]);
+    person.product.allow_model("openai", "m");
     let mut command = person.product.command(&["run", "--model", "openai/m", "go", "--headless", "--output", "json"]);
     command.env("XDG_DATA_HOME", person.data.path());
     command.env("OPENAI_BASE_URL", wire.url("/v1")).env("OPENAI_API_KEY", "k");

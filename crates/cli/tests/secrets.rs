@@ -299,6 +299,7 @@ fn no_byte_that_the_product_wrote_holds_a_secret() {
     steps.push(Step::Say("I sent {{secret:CANARY}} everywhere."));
     let wire = Wire::serve(steps);
 
+    machine.product.allow_model("openai", "any");
     let mut said = vec![set];
     let drive = |arguments: &[&str]| -> Said {
         let mut command = machine.command(arguments);

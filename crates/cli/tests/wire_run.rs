@@ -36,6 +36,8 @@ fn tree() -> Product {
         files += copy(&source, &product.root().join(source.file_name().unwrap()));
     }
     assert!(files >= FILES, "only {files} files");
+    product.allow_model("openai", "any-name");
+    product.allow_model("anthropic", "any-name");
     product.write("needle/src/hidden.rs", "// one\nconst MARK: &str = \"MARK-OF-THE-TEST\";\n// three\n");
     product
 }
@@ -125,6 +127,7 @@ fn a_provider_of_the_configuration_needs_no_environment() {
     let (product, wire) = (Product::new(), Wire::serve(vec![Step::Say("Nothing to do.")]));
     let url = wire.url("/v1");
     product.write("boxagnts.toml", &format!("model = \"local/tiny\"\n[providers.local]\nbase_url = \"{url}\"\n"));
+    product.allow_model("local", "tiny");
     let said = product.run(&["run", "say hello", "--headless"]);
     assert_eq!((said.code, said.stdout.as_str()), (Some(0), "Nothing to do.\n"), "{}", said.stderr);
     assert_eq!(wire.requests()[0]["model"], "tiny");
@@ -133,6 +136,7 @@ fn a_provider_of_the_configuration_needs_no_environment() {
 #[test]
 fn a_provider_that_fails_ends_the_run_with_its_own_code_and_the_session_goes_on_later() {
     let product = Product::new();
+    product.allow_model("openai", "m");
     product.write("a.txt", "one\n");
     let failing = Wire::serve(vec![Step::Call("read", json!({"path": "a.txt"})), Step::Fail(429)]);
     let run = |wire: &Wire, arguments: &[&str]| {

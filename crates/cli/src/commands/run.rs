@@ -3,17 +3,18 @@
 use std::io::{Write as _, stdout};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use policy::Principal;
+use policy::{Budget, Principal};
 use protocol::{CallId, EventBody, SessionId, TurnId, TurnOutcome};
-use providers::{Delta, Model, ScriptedModel};
-use query::{Driver, Turned};
+use providers::{Delta, ModelFacts, Price, ScriptedModel};
+use query::{Driver, TurnLimits, Turned};
 use tools::{ToolSession, Tools, builtin};
-use workspace::{Durability, SessionLease, SessionView, Workspace, block_for_terminal};
+use workspace::{BudgetSpec, Durability, SessionLease, SessionView, SpendingSpec, Workspace, block_for_terminal};
 
 use super::session::json_line;
 use super::{argument_or_stdin, extension, print};
-use crate::approve::approver;
+use crate::approve::{approver, confirm};
 use crate::args::{Driving, Output, Place, Resume, Run};
 use crate::boot::{Site, random};
 use crate::exit::{Exit, Failure};
@@ -35,7 +36,7 @@ pub(crate) async fn run(place: &Place, run: Run) -> Result<Exit, Failure> {
         );
     }
     let site = Site::find(place)?;
-    let planner = planner(&site, run.driving.model.as_deref())?;
+    let planner = planner(&site, &run.driving, run.driving.model.as_deref())?;
     let workspace = site.workspace()?;
     let id = match &run.session {
         Some(prefix) => find(&workspace, prefix)?,
@@ -58,7 +59,7 @@ pub(crate) async fn resume(place: &Place, resume: Resume) -> Result<Exit, Failur
             .hint(format!("give it a new task: boxagnts run --session {id} \"…\"")));
     }
     let named = resume.driving.model.clone().or_else(|| Some(view.model.clone()).filter(|model| !model.is_empty()));
-    let planner = planner(&site, named.as_deref())?;
+    let planner = planner(&site, &resume.driving, named.as_deref())?;
     let desk = Desk::open(&site, workspace, id, planner, &resume.driving, false)?;
     desk.work(Work::Resume).await
 }
@@ -76,14 +77,17 @@ fn latest_unfinished(workspace: &Workspace) -> Result<SessionId, Failure> {
     found.ok_or_else(|| Failure::usage("no session is unfinished").hint("start one: boxagnts run \"…\""))
 }
 
+/// The wait before a model is called again for the first time.
+const BACKOFF: Duration = Duration::from_secs(1);
+
 /// A model, and how a person names it: what `resume` takes up again.
 struct Planner {
     spec: String,
-    model: Arc<dyn Model>,
+    planner: query::Planner,
 }
 
 /// Returns the model that is named, configured, or the first whose key is set.
-fn planner(site: &Site, named: Option<&str>) -> Result<Planner, Failure> {
+fn planner(site: &Site, driving: &Driving, named: Option<&str>) -> Result<Planner, Failure> {
     let call_ids = Arc::new(|| CallId::from_random(random()));
     let named = named.or(site.config.model.as_deref());
     if let Some(file) = named.and_then(|named| named.strip_prefix(SCRIPT)) {
@@ -92,7 +96,29 @@ fn planner(site: &Site, named: Option<&str>) -> Result<Planner, Failure> {
     let env = |name: &str| std::env::var(name).ok();
     let (settings, model) = providers::resolve(named, &site.config.providers, &env)?;
     let spec = format!("{}/{model}", settings.name);
-    Ok(Planner { spec, model: providers::connect(settings, &model, call_ids)? })
+    let facts = providers::facts(&settings, &model);
+    if facts.price.is_none() {
+        accept_unknown_price(&settings.name, &model, driving.headless)?;
+    }
+    let model = providers::connect(settings, &model, call_ids)?;
+    Ok(Planner { spec, planner: query::Planner { model, facts } })
+}
+
+/// Asks whether a model may be called whose price nobody knows: no budget in dollars can hold for it.
+fn accept_unknown_price(provider: &str, model: &str, headless: bool) -> Result<(), Failure> {
+    let unknown = format!("the price of {provider}/{model} is not known, so its dollars cannot be counted");
+    match confirm(headless, &format!("\n{unknown}; only calls, tokens and time can be.\nGo on?")) {
+        Some(true) => Ok(()),
+        Some(false) => Err(Failure::new(Exit::Refused, unknown).hint(price_hint(provider, model))),
+        None => Err(Failure::usage(unknown).hint(price_hint(provider, model))),
+    }
+}
+
+fn price_hint(provider: &str, model: &str) -> String {
+    format!(
+        "say it in boxagnts.toml, in dollars for a million tokens:\n\n  [providers.{provider}.models.\"{model}\"]\n  \
+         input_usd_per_mtok = 1.25\n  output_usd_per_mtok = 10\n\nor, for a model of your own: price = \"free\""
+    )
 }
 
 fn script(file: &Path, call_ids: providers::CallIds) -> Result<Planner, Failure> {
@@ -101,7 +127,33 @@ fn script(file: &Path, call_ids: providers::CallIds) -> Result<Planner, Failure>
     let text = std::fs::read_to_string(&file).map_err(unreadable)?;
     let model = ScriptedModel::parse(&text, call_ids)
         .map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
-    Ok(Planner { spec: format!("{SCRIPT}{}", file.display()), model: Arc::new(model) })
+    let facts = ModelFacts { price: Some(Price::free()), ..ModelFacts::default() };
+    let planner = query::Planner { model: Arc::new(model), facts };
+    Ok(Planner { spec: format!("{SCRIPT}{}", file.display()), planner })
+}
+
+/// Returns the model that takes over when the other goes on failing, if one is configured.
+fn fallback(site: &Site, driving: &Driving) -> Result<Option<query::Planner>, Failure> {
+    let named = site.config.fallback_model.as_deref();
+    named.map(|named| planner(site, driving, Some(named)).map(|found| found.planner)).transpose()
+}
+
+/// Returns the configured budget with what was typed in its place.
+fn budget(site: &Site, driving: &Driving) -> Result<Budget, Failure> {
+    let session = SpendingSpec { usd: driving.budget_usd, ..SpendingSpec::default() };
+    let turn = SpendingSpec { time: driving.max_time, ..SpendingSpec::default() };
+    BudgetSpec { session, turn, ..BudgetSpec::default() }.resolve(&site.config.budget).map_err(Failure::usage)
+}
+
+/// Returns what a turn may do at most, beside its budget.
+pub(crate) fn limits(site: &Site, max_turns: Option<u32>) -> TurnLimits {
+    let config = &site.config;
+    TurnLimits {
+        model_calls: max_turns.unwrap_or(config.max_turns),
+        recoveries: config.max_tokens_recovery_limit,
+        retries: config.max_retries,
+        repeats: config.max_repeats,
+    }
 }
 
 /// What is to be done in a session.
@@ -115,10 +167,12 @@ struct Desk {
     workspace: Arc<Workspace>,
     tools: Tools,
     session: ToolSession,
-    model: Arc<dyn Model>,
+    planner: query::Planner,
+    fallback: Option<query::Planner>,
     progress: Arc<Progress>,
     view: SessionView,
-    max_turns: u32,
+    limits: TurnLimits,
+    budget: Budget,
     output: Output,
     /// Held until the end: nobody else drives this session.
     _lease: SessionLease,
@@ -134,6 +188,7 @@ impl Desk {
         is_new: bool,
     ) -> Result<Self, Failure> {
         let lease = workspace.lease(&id)?;
+        let (fallback, budget) = (fallback(site, driving)?, budget(site, driving)?);
         let progress = Arc::new(Progress::new());
         watch(&workspace, &progress, driving.output);
         if is_new {
@@ -143,15 +198,16 @@ impl Desk {
         let view = workspace.view(&id)?;
         let tools = site.tools(workspace.clone(), builtin(), approver(driving.headless, &progress))?;
         let session = ToolSession::open(&workspace, id, Principal::Planner, site.grant(), &view.observed)?;
-        let max_turns = driving.max_turns.unwrap_or(site.config.max_turns);
         Ok(Self {
             workspace,
             tools,
             session,
-            model: planner.model,
+            planner: planner.planner,
+            fallback,
             progress,
             view,
-            max_turns,
+            limits: limits(site, driving.max_turns),
+            budget,
             output: driving.output,
             _lease: lease,
         })
@@ -160,11 +216,15 @@ impl Desk {
     async fn work(self, work: Work) -> Result<Exit, Failure> {
         extension::tell_problems(self.tools.registry()).await;
         let driver = Driver {
-            model: self.model.clone(),
+            planner: self.planner.clone(),
+            fallback: self.fallback.clone(),
             tools: &self.tools,
             workspace: &self.workspace,
             session: &self.session,
-            max_turns: self.max_turns,
+            limits: self.limits,
+            budget: self.budget,
+            backoff: BACKOFF,
+            random,
             cancel: interrupt::token(),
         };
         let (progress, mut characters) = (self.progress.clone(), 0);

@@ -7,8 +7,8 @@ use super::{moment, print};
 use crate::args::{Output, Place};
 use crate::boot::Site;
 use crate::exit::{Exit, Failure};
-use crate::progress::finished;
-use crate::translate::lookup;
+use crate::progress::{duration, finished};
+use crate::translate::{amount, lookup};
 
 /// Sessions that are listed.
 const LISTED: usize = 200;
@@ -37,7 +37,9 @@ fn line(session: &SessionSummary) -> String {
 fn outcome_word(outcome: &TurnOutcome) -> &'static str {
     match outcome {
         TurnOutcome::Done => "done",
-        TurnOutcome::MaxTurns { .. } | TurnOutcome::MaxTokens => "limit",
+        TurnOutcome::MaxTurns { .. } | TurnOutcome::MaxTokens | TurnOutcome::ContextFull { .. } => "limit",
+        TurnOutcome::BudgetExceeded { .. } => "budget",
+        TurnOutcome::Stalled { .. } => "stalled",
         TurnOutcome::Refused { .. } => "refused",
         TurnOutcome::Cancelled => "cancelled",
         TurnOutcome::ProviderFailed { .. } => "provider",
@@ -79,6 +81,14 @@ fn told(event: &Event) -> Option<String> {
         EventBody::ModelFailed { number, failure, .. } => {
             line(format!("model call {number} failed: {}", for_terminal(&failure.message)))
         }
+        EventBody::RetryPlanned { model, wait_ms, .. } => {
+            line(format!("calling {} again in {}", for_terminal(model), duration(wait_ms.saturating_mul(1_000))))
+        }
+        EventBody::ModelAbandoned { number, .. } => line(format!("model call {number} was broken off")),
+        EventBody::Compacted { kept, summary, .. } => line(format!(
+            "the conversation was summed up, all but its last {kept} messages:\n{}",
+            block_for_terminal(summary)
+        )),
         EventBody::CallDecided { tool, decision, .. } if decision.verdict != Verdict::Allow => line(format!(
             "  {} {}: {} (rule `{}`)",
             for_terminal(tool),
@@ -132,6 +142,11 @@ fn ended(outcome: &TurnOutcome) -> String {
     match outcome {
         TurnOutcome::MaxTurns { limit } => format!("limit of {limit} model calls"),
         TurnOutcome::MaxTokens => "limit of output tokens".into(),
+        TurnOutcome::BudgetExceeded { scope, measure, limit, .. } => {
+            format!("the {scope}'s budget of {}", amount(*measure, *limit))
+        }
+        TurnOutcome::Stalled { repeats } => format!("nothing new in {repeats} steps"),
+        TurnOutcome::ContextFull { window } => format!("the model's {window} tokens are full"),
         TurnOutcome::Refused { rule, denials } => format!("{denials} refusals in a row, the last by rule `{rule}`"),
         TurnOutcome::ProviderFailed { failure } => format!("provider failure: {}", for_terminal(&failure.message)),
         other => outcome_word(other).into(),

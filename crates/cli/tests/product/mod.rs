@@ -28,6 +28,15 @@ impl Product {
         path
     }
 
+    /// Configures a model that costs nothing and is not called again when it fails.
+    pub(crate) fn allow_model(&self, provider: &str, model: &str) {
+        let path = self.root().join("boxagnts.toml");
+        let before = std::fs::read_to_string(&path).unwrap_or_default();
+        let price = format!("[providers.{provider}.models.\"{model}\"]\nprice = \"free\"\n");
+        let never_again = if before.contains("max_retries") { "" } else { "max_retries = 0\n" };
+        std::fs::write(path, format!("{never_again}{before}\n{price}")).unwrap();
+    }
+
     pub(crate) fn read(&self, path: &str) -> String {
         std::fs::read_to_string(self.root().join(path)).unwrap()
     }

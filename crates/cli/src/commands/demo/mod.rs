@@ -8,12 +8,12 @@ mod carrier;
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use policy::Principal;
 use protocol::{CallId, CallOutcome, Event, EventBody, SessionId, TurnId, TurnOutcome, Verdict};
-use providers::{Delta, ScriptedModel};
-use query::{Driver, Turned};
+use providers::{Delta, ModelFacts, Price, ScriptedModel};
+use query::{Driver, Planner, Turned};
 use tools::{Package, ToolSession, Unattended, builtin};
 use workspace::{ChangeSetRecord, SessionView, Workspace};
 
@@ -21,6 +21,7 @@ use carrier::Carrier;
 
 use super::changes::take_back;
 use super::print;
+use super::run::limits;
 use crate::boot::{Site, random};
 use crate::exit::{Exit, Failure};
 use crate::interrupt;
@@ -114,6 +115,7 @@ impl Stage {
     async fn play(&self, task: &str, script: &str) -> Result<Turned, Failure> {
         let call_ids = Arc::new(|| CallId::from_random(random()));
         let model = ScriptedModel::parse(&self.carrier.addressed(script), call_ids).map_err(Failure::internal)?;
+        let facts = ModelFacts { price: Some(Price::free()), ..ModelFacts::default() };
         let mut packages = builtin();
         packages.extend(PROBES.iter().map(|(manifest, component)| Package {
             manifest: Cow::Borrowed(*manifest),
@@ -123,11 +125,15 @@ impl Stage {
         let (id, grant) = (SessionId::from_random(random()), self.site.grant());
         let session = ToolSession::open(&self.workspace, id, Principal::Planner, grant, &[])?;
         let driver = Driver {
-            model: Arc::new(model),
+            planner: Planner { model: Arc::new(model), facts },
+            fallback: None,
             tools: &tools,
             workspace: &self.workspace,
             session: &session,
-            max_turns: self.site.config.max_turns,
+            limits: limits(&self.site, None),
+            budget: self.site.config.budget,
+            backoff: Duration::ZERO,
+            random,
             cancel: interrupt::token(),
         };
         let turn = TurnId::from_random(random());
