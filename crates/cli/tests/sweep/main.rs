@@ -1,0 +1,188 @@
+//! The real binary, killed at every single change that it makes to the disk, and failed at every one: nothing that was
+//! acknowledged is lost, nothing happens twice, and the session goes on to the same end.
+#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+
+#[path = "../product/mod.rs"]
+mod product;
+mod tracer;
+
+use std::collections::BTreeMap;
+use std::hash::{Hash as _, Hasher as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use nix::errno::Errno;
+use product::{Product, Said};
+use serde_json::Value;
+use tracer::{Ended, Fault};
+
+const SCRIPT: &str = include_str!("script.toml");
+
+/// A workspace with what the script works on, and the script.
+fn product() -> Product {
+    let product = Product::new();
+    for (path, content) in [("b.txt", "one\n"), ("c.txt", "kept\n"), ("e.txt", "gone\n"), (".script/s.toml", SCRIPT)] {
+        product.write(path, content);
+    }
+    product
+}
+
+fn run(product: &Product, fault: Fault) -> Ended {
+    traced(product, &["run", "--model", "script/.script/s.toml", "--headless", "--output", "json", "do it"], fault)
+}
+
+fn traced(product: &Product, arguments: &[&str], fault: Fault) -> Ended {
+    let root = product.root().canonicalize().unwrap();
+    tracer::run(&product.command(arguments), &root, fault)
+}
+
+/// What a session left: the files, and what the journal says of them.
+#[derive(Debug, PartialEq)]
+struct Left {
+    /// The hash of each file's content.
+    files: BTreeMap<String, u64>,
+    /// The paths of each change set that was committed, in order.
+    commits: Vec<Vec<String>>,
+    /// Each call with its end, in order.
+    calls: Vec<(String, String)>,
+    ended: String,
+}
+
+/// Returns the events of the session that has the task.
+fn events(product: &Product) -> Vec<Value> {
+    let id = session(product);
+    Said::from(product.command(&["session", "show", &id, "--output", "json"]).output().unwrap()).events()
+}
+
+fn left(product: &Product, events: &[Value]) -> Left {
+    let mut files = BTreeMap::new();
+    collect(product.root(), product.root(), &mut files);
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let of_type = |name: &'static str| events.iter().filter(move |event| event["type"] == name);
+    let is_committed = |event: &&Value| event["outcome"]["outcome"] == "committed";
+    let committed: Vec<&Value> =
+        of_type("commit_finished").filter(is_committed).map(|event| &event["change_set"]).collect();
+    let path = |change: &Value| text(&change["path"]);
+    let paths = |event: &Value| event["changes"]["changes"].as_array().unwrap().iter().map(path).collect();
+    let intended = of_type("commit_intended").filter(|event| committed.contains(&&event["change_set"]));
+    let ended = |event: &Value| (text(&event["tool"]), text(&event["outcome"]["outcome"]));
+    Left {
+        files,
+        commits: intended.map(paths).collect(),
+        calls: of_type("call_finished").map(ended).collect(),
+        ended: of_type("turn_closed").last().map(|event| text(&event["outcome"]["outcome"])).unwrap_or_default(),
+    }
+}
+
+fn collect(root: &Path, folder: &Path, files: &mut BTreeMap<String, u64>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+        match path.is_dir() {
+            _ if name == ".boxagnts" => {}
+            true => collect(root, &path, files),
+            false => drop(files.insert(name, hash(&path))),
+        }
+    }
+}
+
+fn hash(path: &Path) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    let executable = path.metadata().unwrap().permissions().mode() & 0o111 != 0;
+    (executable, path.is_symlink(), std::fs::read(path).unwrap()).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Returns the last session that has a task.
+fn session(product: &Product) -> String {
+    let listed = product.run(&["session", "list"]);
+    listed.stdout.lines().find(|line| line.contains("do it")).map_or_else(String::new, |line| line[..12].to_owned())
+}
+
+/// Goes on as a person would: resumes, or says the task again where nothing of it is known.
+fn go_on(product: &Product) {
+    let resumed = product.run(&["resume", "--headless"]);
+    if resumed.code == Some(0) {
+        return;
+    }
+    assert_eq!(resumed.code, Some(2), "{resumed:?}");
+    if session(product).is_empty() {
+        let again = run(product, Fault::None);
+        assert_eq!(again.code, Some(0), "{}", again.stderr);
+    }
+}
+
+/// Every event that the process had told of is in the journal.
+fn assert_kept(events: &[Value], stdout: &str) {
+    let told = stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    // A session that never got its task is not the one that went on.
+    for event in told.filter(|event| events.first().is_some_and(|first| first["session"] == event["session"])) {
+        assert!(events.contains(&event), "lost: {event}");
+    }
+}
+
+/// Returns what an undisturbed run leaves, and its points.
+fn undisturbed() -> (Left, Vec<String>) {
+    // The first run compiles the tools.
+    run(&product(), Fault::None);
+    let product = product();
+    let ended = run(&product, Fault::None);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    (left(&product, &events(&product)), ended.points)
+}
+
+#[test]
+fn killed_at_any_change_of_the_disk_a_session_comes_to_the_same_end() {
+    let (expected, points) = undisturbed();
+    assert!(expected.ended == "done" && expected.commits.len() == 4, "{expected:?}");
+    let mut tried = 0;
+    for at in (1..=points.len() + 1).step_by(every(1)) {
+        let product = product();
+        let killed = run(&product, Fault::KillAt(at));
+        go_on(&product);
+        let events = events(&product);
+        assert_kept(&events, &killed.stdout);
+        let left = left(&product, &events);
+        assert_eq!(left, expected, "killed at change {at}, {:?}", killed.points.last());
+        tried += 1;
+    }
+    println!("killed at {tried} of {} points, each resumed to the same end", points.len());
+}
+
+/// Returns every how many points something is tried: `SWEEP_EVERY`, so that a person in a hurry can thin a sweep out.
+fn every(usual: usize) -> usize {
+    std::env::var("SWEEP_EVERY").ok().and_then(|every| every.parse().ok()).unwrap_or(usual)
+}
+
+#[test]
+fn failed_at_any_change_of_the_disk_a_run_says_so_and_can_go_on() {
+    let (expected, points) = undisturbed();
+    let mut tried = 0;
+    for (at, error) in (1..=points.len()).zip([Errno::ENOSPC, Errno::EIO].into_iter().cycle()).step_by(every(3)) {
+        let product = product();
+        let failed = run(&product, Fault::FailAt(at, error));
+        assert!(failed.code.is_some(), "change {at} ({}) brought it down: {}", points[at - 1], failed.stderr);
+        assert!(!failed.stderr.contains("panicked"), "change {at} ({}): {}", points[at - 1], failed.stderr);
+        if failed.code != Some(0) {
+            assert!(failed.stderr.contains("error:"), "change {at}: {}", failed.stderr);
+        }
+        go_on(&product);
+        let events = events(&product);
+        assert_kept(&events, &failed.stdout);
+        let left = left(&product, &events);
+        // A call that could not do its work told the planner so; whatever said that it could has done it.
+        let (at, name) = (at, &points[at - 1]);
+        assert_eq!(left.ended, "done", "{error} at change {at}, {name}: {}", failed.stderr);
+        if left.calls == expected.calls {
+            assert_eq!(left.files, expected.files, "{error} at change {at}, {name}: {}", failed.stderr);
+        } else {
+            let unlike = left.calls.iter().zip(&expected.calls).filter(|(call, whole)| call != whole);
+            assert!(
+                left.calls.len() == expected.calls.len() && unlike.count() == 1,
+                "{error} at change {at}, {name}: {left:?}"
+            );
+        }
+        tried += 1;
+    }
+    println!("failed at {tried} of {} points", points.len());
+}
