@@ -375,14 +375,7 @@ impl Gate {
         self.record(decision)
     }
 
-    fn decision(
-        &self,
-        request: u32,
-        method: &str,
-        target: &str,
-        addresses: Vec<IpAddr>,
-        ruling: Ruling,
-    ) -> EventBody {
+    fn decision(&self, request: u32, method: &str, target: &str, addresses: Vec<IpAddr>, ruling: Ruling) -> EventBody {
         let Ruling { verdict, rule, reason } = ruling;
         let (call, method, target, secrets) = (self.call.clone(), method.to_owned(), target.to_owned(), Vec::new());
         EventBody::RequestDecided { call, request, method, target, addresses, verdict, rule, reason, secrets }
