@@ -161,9 +161,10 @@ fn unsent(error: &reqwest::Error) -> ModelFailure {
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    let (kind, what) = match error.is_connect() {
-        true => (ModelFailureKind::Unreachable, "no connection"),
-        false => (ModelFailureKind::Network, "the connection broke"),
+    let (kind, what) = if error.is_connect() {
+        (ModelFailureKind::Unreachable, "no connection")
+    } else {
+        (ModelFailureKind::Network, "the connection broke")
     };
     failure(kind, format!("{what}: {cause}"))
 }

@@ -376,7 +376,9 @@ impl<'a> Turn<'a> {
     }
 
     fn take(&mut self, events: &[Event]) {
-        events.iter().for_each(|event| self.view.apply(event));
+        for event in events {
+            self.view.apply(event);
+        }
     }
 
     /// Takes what others appended to the session: the tool interface, of each call.

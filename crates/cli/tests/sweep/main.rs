@@ -70,7 +70,7 @@ fn left(product: &Product, events: &[Value]) -> Left {
         files,
         commits: intended.map(paths).collect(),
         calls: of_type("call_finished").map(ended).collect(),
-        ended: of_type("turn_closed").last().map(|event| text(&event["outcome"]["outcome"])).unwrap_or_default(),
+        ended: of_type("turn_closed").next_back().map(|event| text(&event["outcome"]["outcome"])).unwrap_or_default(),
     }
 }
 

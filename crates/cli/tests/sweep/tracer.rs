@@ -38,6 +38,7 @@ pub(crate) struct Ended {
 }
 
 /// Runs `command`, whose output is taken, to its end. Points are the changes below `folder`.
+#[expect(clippy::zombie_processes, reason = "the tracer waits for it")]
 pub(crate) fn run(command: &Command, folder: &Path, fault: Fault) -> Ended {
     let output = tempfile::tempdir().unwrap();
     let (stdout, stderr) = (output.path().join("stdout"), output.path().join("stderr"));
@@ -181,7 +182,7 @@ impl Tracer {
     fn is_below(&self, thread: Pid, file: u64) -> bool {
         // The low half is what the kernel reads of it.
         #[expect(clippy::cast_possible_truncation, reason = "as the kernel does")]
-        let file = file as u32 as RawFd;
+        let file: RawFd = (file as u32).cast_signed();
         let link = if file == libc::AT_FDCWD { "cwd".to_owned() } else { format!("fd/{file}") };
         let path = fs::read_link(format!("/proc/{thread}/{link}"));
         path.is_ok_and(|path| path.starts_with(&self.folder))

@@ -22,8 +22,8 @@ fn reading(number: usize) -> protocol::ModelReply {
 
 fn pages(root: &std::path::Path) {
     for number in 0..3 {
-        let text: String = (0..200).map(|line| format!("page {number}, line {line}\n")).collect();
-        std::fs::write(root.join(format!("{number}.txt")), text).unwrap();
+        let lines: Vec<String> = (0..200).map(|line| format!("page {number}, line {line}")).collect();
+        std::fs::write(root.join(format!("{number}.txt")), lines.join("\n")).unwrap();
     }
 }
 

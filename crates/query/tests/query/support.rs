@@ -17,21 +17,21 @@ use testkit::{Runtime, random};
 use tokio_util::sync::CancellationToken;
 use tools::ToolSession;
 
-pub fn runtime() -> Runtime {
+pub(crate) fn runtime() -> Runtime {
     Runtime::new(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"))
 }
 
-pub fn scripted(script: &str) -> Arc<dyn Model> {
+pub(crate) fn scripted(script: &str) -> Arc<dyn Model> {
     let call_ids = Arc::new(|| CallId::from_random(random()));
     Arc::new(ScriptedModel::parse(script, call_ids).unwrap())
 }
 
-pub fn planner(model: Arc<dyn Model>) -> Planner {
+pub(crate) fn planner(model: Arc<dyn Model>) -> Planner {
     Planner { model, facts: ModelFacts::default() }
 }
 
 /// Returns a driver with room for anything a test does not care about.
-pub fn driver<'a>(runtime: &'a Runtime, session: &'a ToolSession, model: Arc<dyn Model>) -> Driver<'a> {
+pub(crate) fn driver<'a>(runtime: &'a Runtime, session: &'a ToolSession, model: Arc<dyn Model>) -> Driver<'a> {
     Driver {
         planner: planner(model),
         fallback: None,
@@ -47,52 +47,54 @@ pub fn driver<'a>(runtime: &'a Runtime, session: &'a ToolSession, model: Arc<dyn
 }
 
 /// Drives a whole turn, after what the session had.
-pub async fn work(driver: &Driver<'_>, text: &str) -> Turned {
+pub(crate) async fn work(driver: &Driver<'_>, text: &str) -> Turned {
     let view = driver.workspace.view(driver.session.id()).unwrap();
     driver.run(TurnId::from_random(random()), text, view, &mut |_: Delta| {}).await.unwrap()
 }
 
-pub fn called(turn: &TurnId, number: u32, reserved: Spending) -> EventBody {
+pub(crate) fn called(turn: &TurnId, number: u32, reserved: Spending) -> EventBody {
     let (turn, model) = (turn.clone(), "script".to_owned());
     EventBody::ModelCalled { turn, number, model, purpose: Purpose::Reply, reserved }
 }
 
 /// Returns the bodies of all events of the session.
-pub fn events(runtime: &Runtime, session: &ToolSession) -> Vec<EventBody> {
+pub(crate) fn events(runtime: &Runtime, session: &ToolSession) -> Vec<EventBody> {
     let events = runtime.workspace.journal().events(session.id()).unwrap();
     events.into_iter().map(|event| event.body).collect()
 }
 
 /// What a model was sent.
 #[derive(Debug, Clone)]
-pub struct Sent {
-    pub system: String,
-    pub messages: Vec<Message>,
-    pub max_output_tokens: u32,
+pub(crate) struct Sent {
+    pub(crate) system: String,
+    pub(crate) messages: Vec<Message>,
+    pub(crate) max_output_tokens: u32,
 }
 
 type Answer = Box<dyn FnMut(usize, &Sent) -> Result<ModelReply, ModelFailure> + Send>;
 
 /// A model that answers by a function of how often it was asked and of what it was sent, and remembers that.
-pub struct Answering {
+pub(crate) struct Answering {
     name: &'static str,
     answer: Mutex<Answer>,
-    pub sent: Mutex<Vec<Sent>>,
+    pub(crate) sent: Mutex<Vec<Sent>>,
 }
 
 impl Answering {
-    pub fn new(answer: impl FnMut(usize, &Sent) -> Result<ModelReply, ModelFailure> + Send + 'static) -> Arc<Self> {
+    pub(crate) fn new(
+        answer: impl FnMut(usize, &Sent) -> Result<ModelReply, ModelFailure> + Send + 'static,
+    ) -> Arc<Self> {
         Self::named("test/model", answer)
     }
 
-    pub fn named(
+    pub(crate) fn named(
         name: &'static str,
         answer: impl FnMut(usize, &Sent) -> Result<ModelReply, ModelFailure> + Send + 'static,
     ) -> Arc<Self> {
         Arc::new(Self { name, answer: Mutex::new(Box::new(answer)), sent: Mutex::default() })
     }
 
-    pub fn sent(&self) -> Vec<Sent> {
+    pub(crate) fn sent(&self) -> Vec<Sent> {
         self.sent.lock().unwrap().clone()
     }
 }
@@ -112,30 +114,30 @@ impl Model for Answering {
     }
 }
 
-pub fn usage(input_tokens: u64, output_tokens: u64) -> TokenUsage {
+pub(crate) fn usage(input_tokens: u64, output_tokens: u64) -> TokenUsage {
     TokenUsage { input_tokens: Some(input_tokens), output_tokens: Some(output_tokens), ..TokenUsage::default() }
 }
 
-pub fn text(text: &str) -> ModelReply {
+pub(crate) fn text(text: &str) -> ModelReply {
     let parts = vec![Part::Text { text: text.into() }];
     ModelReply { parts, usage: usage(1_000, 10), stop: StopReason::EndTurn }
 }
 
-pub fn calling(tool: &str, arguments: Value) -> ModelReply {
+pub(crate) fn calling(tool: &str, arguments: Value) -> ModelReply {
     let arguments = Arguments::Json(arguments);
     let call = ToolCall { call: CallId::from_random(random()), wire_id: "w".into(), tool: tool.into(), arguments };
     ModelReply { parts: vec![Part::ToolCall(call)], usage: usage(1_000, 10), stop: StopReason::ToolCalls }
 }
 
 /// A call that brings something new each time.
-pub fn writing(number: usize) -> ModelReply {
+pub(crate) fn writing(number: usize) -> ModelReply {
     calling("write", json!({ "path": format!("{number}.txt"), "content": "x" }))
 }
 
-pub fn stopping(reply: ModelReply, stop: StopReason) -> ModelReply {
+pub(crate) fn stopping(reply: ModelReply, stop: StopReason) -> ModelReply {
     ModelReply { stop, ..reply }
 }
 
-pub fn failing(kind: ModelFailureKind) -> ModelFailure {
+pub(crate) fn failing(kind: ModelFailureKind) -> ModelFailure {
     ModelFailure { kind, message: "no".into(), retry_after_ms: None }
 }

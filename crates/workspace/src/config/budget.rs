@@ -178,7 +178,7 @@ mod tests {
         ] {
             assert!(spec(text).is_err(), "{text}");
         }
-        for text in ["[day]\ntokens = 0", "[day]\ntime = \"9999d\"", "[day]\nmodel_calls = 18446744073709551615"] {
+        for text in ["[day]\ntokens = 0", "[day]\ntime = \"9999h\"", "[day]\nmodel_calls = 18446744073709551615"] {
             assert!(matches!(resolved(text), Err(InvalidBudget::Range { scope: "day", .. })), "{text}");
         }
     }

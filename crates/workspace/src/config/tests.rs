@@ -1,6 +1,6 @@
 use std::fs;
 
-use protocol::Verdict;
+use protocol::{Spending, Verdict};
 use serde::Deserialize;
 
 use super::*;
@@ -32,7 +32,12 @@ fn fault(text: &str) -> (usize, String, Option<String>) {
 fn the_checked_in_defaults_hold_where_nothing_is_said() {
     let expected = Config {
         model: None,
+        fallback_model: None,
         max_turns: 50,
+        max_tokens_recovery_limit: 3,
+        max_retries: 4,
+        max_repeats: 5,
+        budget: Budget::default(),
         work_dir: "/project/.".into(),
         map_dirs: Vec::new(),
         limits: Limits::default(),
@@ -52,7 +57,11 @@ fn everything_that_can_be_said_is_understood() {
     let config = parse(
         r#"
         model = "openai/some"
+        fallback_model = "openai/other"
         max_turns = 7
+        max_tokens_recovery_limit = 0
+        max_retries = 1
+        max_repeats = 2
         work_dir = "src"
 
         [[map_dirs]]
@@ -68,6 +77,10 @@ fn everything_that_can_be_said_is_understood() {
         [limits]
         wasm_fuel = 5
         wasm_timeout = 6
+
+        [budget.session]
+        usd = 2.5
+        time = "90s"
 
         [[rules]]
         name = "no-secrets"
@@ -97,10 +110,16 @@ fn everything_that_can_be_said_is_understood() {
         hosts: None,
         levels: None,
     };
+    let session = Spending { micro_usd: 2_500_000, time_ms: 90_000, ..Budget::default().session };
     let provider = Provider { base_url: Some("http://127.0.0.1:8080/v1".into()), api: None };
     let expected = Config {
         model: Some("openai/some".into()),
+        fallback_model: Some("openai/other".into()),
         max_turns: 7,
+        max_tokens_recovery_limit: 0,
+        max_retries: 1,
+        max_repeats: 2,
+        budget: Budget { session, ..Budget::default() },
         work_dir: "/project/src".into(),
         map_dirs: vec![map_dir("/project/../lib", "/lib", Access::Read), map_dir("/data", "/data", Access::ReadWrite)],
         limits: Limits { fuel: 5, timeout_ms: 6, ..Limits::default() },
@@ -115,6 +134,21 @@ fn everything_that_can_be_said_is_understood() {
         providers: BTreeMap::from([("local".into(), provider)]),
     };
     assert_eq!(config, expected);
+}
+
+#[test]
+fn a_budget_that_cannot_be_kept_is_refused_where_it_stands() {
+    for (text, message) in [
+        ("[budget.session]\nusd = \"lots\"", "`lots` is not an amount of dollars: write 2 or 2.50"),
+        ("[budget.session]\ntime = \"soon\"", "`soon` is not a length of time: write \"90s\""),
+        ("[budget.session]\ntokens = 0", "`tokens` of `[budget.session]` is outside 1..="),
+        ("[budget.week]\nusd = 1", "unknown field `week`"),
+        ("max_retries = 1000\n", "`max_retries = 1000` is outside 0..=100"),
+        ("max_repeats = 0\n", "`max_repeats = 0` is outside 1..="),
+    ] {
+        let (line, found, _) = fault(text);
+        assert!((1..=2).contains(&line) && found.contains(message), "{line}: {found}");
+    }
 }
 
 #[test]
