@@ -27,6 +27,8 @@ fn every_line_of_the_demo_is_as_it_should_be() {
         "`network.private`",
         "`secrets.host`",
         "12 model calls",
+        "stopped before model call",
+        "resumed: 3 of 3, each written once",
     ];
     assert_eq!(rows.len(), expected.len(), "{rows:#?}");
     for (row, expected) in rows.iter().zip(expected) {

@@ -150,3 +150,49 @@ fn a_provider_that_fails_ends_the_run_with_its_own_code_and_the_session_goes_on_
     let said = run(&working, &["resume", "--headless"]);
     assert_eq!((said.code, said.stdout.as_str()), (Some(0), "It says one.\n"), "{}", said.stderr);
 }
+
+#[test]
+fn a_session_stops_before_it_overspends_and_goes_on_with_more() {
+    let product = Product::new();
+    product.write("a.txt", "one\n");
+    product.write(
+        "boxagnts.toml",
+        "[providers.openai.models.m]\ninput_usd_per_mtok = 3\noutput_usd_per_mtok = 15\ncontext_window = 200000\n",
+    );
+    let wire = Wire::serve(vec![Step::Call("read", json!({"path": "a.txt"})), Step::Say("It says one.")]);
+    let run = |arguments: &[&str]| {
+        let command = &mut product.command(arguments);
+        Said::from(command.env("OPENAI_BASE_URL", wire.url("/v1")).env("OPENAI_API_KEY", "k").output().unwrap())
+    };
+    let poor = run(&["run", "--model", "openai/m", "--budget-usd", "0.001", "read a.txt", "--headless"]);
+    assert_eq!((poor.code, wire.requests().len()), (Some(3), 0), "{}", poor.stderr);
+    assert!(poor.stderr.contains("the session has $0.001000 of $0.001000 left, and the call needs $0."), "{poor:?}");
+
+    let said = run(&["resume", "--headless", "--budget-usd", "$0.08", "--output", "json"]);
+    assert_eq!((said.code, wire.requests().len()), (Some(0), 2), "{}", said.stderr);
+    let shortened = wire.requests()[0]["max_tokens"].as_u64().or(wire.requests()[0]["max_completion_tokens"].as_u64());
+    assert!((512..4_000).contains(&shortened.unwrap()), "{shortened:?}");
+    let amount = |event: &serde_json::Value, of: &str| event[of]["micro_usd"].as_u64().unwrap_or(0);
+    let mut spent = 0;
+    for event in said.events() {
+        let reserved = amount(&event, "reserved");
+        assert!(spent + reserved <= 80_000 && (event["type"] != "model_called" || reserved > 0), "{event}");
+        spent += amount(&event, "spent");
+    }
+    assert!((1..80_000).contains(&spent), "{spent}");
+}
+
+#[test]
+fn a_model_whose_price_nobody_knows_is_not_called_unasked() {
+    let (product, wire) = (Product::new(), Wire::serve(vec![Step::Say("Hello.")]));
+    let command = &mut product.command(&["run", "--model", "openai/strange", "say hello", "--headless"]);
+    let said = Said::from(command.env("OPENAI_BASE_URL", wire.url("/v1")).env("OPENAI_API_KEY", "k").output().unwrap());
+    assert_eq!((said.code, wire.requests().len()), (Some(2), 0), "{}", said.stderr);
+    assert!(said.stderr.contains("the price of openai/strange is not known"), "{}", said.stderr);
+    assert!(said.stderr.contains("[providers.openai.models.\"strange\"]"), "{}", said.stderr);
+    for (flag, value, problem) in [("--budget-usd", "lots", "write 2 or 2.50"), ("--max-time", "soon", "\"90s\"")] {
+        let said = product.run(&["run", "--model", "openai/m", flag, value, "say hello"]);
+        assert_eq!(said.code, Some(2), "{}", said.stderr);
+        assert!(said.stderr.contains(problem), "{}", said.stderr);
+    }
+}

@@ -3,6 +3,7 @@
 //! Nothing here is staged for show: loop, tools, sandbox, policy and journal are those of every session. Only the
 //! planner is scripted.
 
+mod bounds;
 mod carrier;
 
 use std::borrow::Cow;
@@ -10,7 +11,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use policy::Principal;
+use policy::{Budget, Principal};
 use protocol::{CallId, CallOutcome, Event, EventBody, SessionId, TurnId, TurnOutcome, Verdict};
 use providers::{Delta, ModelFacts, Price, ScriptedModel};
 use query::{Driver, Planner, Turned};
@@ -70,6 +71,8 @@ pub(crate) async fn demo() -> Result<Exit, Failure> {
     let mut rows = work(&stage).await?;
     rows.push(converse(&stage).await?);
     rows.extend(misbehave(&stage).await?);
+    rows.push(bounds::overspend(&stage).await?);
+    rows.push(bounds::crash()?);
     print(&table(&rows))?;
     let held = rows.iter().all(|row| row.as_expected);
     print(&format!("\n{} in {:.1} s.", conclusion(held), started.elapsed().as_secs_f64()))?;
@@ -113,9 +116,14 @@ impl Stage {
 
     /// Plays `script` as one session, and returns how it ended.
     async fn play(&self, task: &str, script: &str) -> Result<Turned, Failure> {
+        let free = ModelFacts { price: Some(Price::free()), ..ModelFacts::default() };
+        self.play_paid(task, script, free, self.site.config.budget).await
+    }
+
+    /// Plays a model of which `facts` are known, with a budget of its own.
+    async fn play_paid(&self, task: &str, script: &str, facts: ModelFacts, budget: Budget) -> Result<Turned, Failure> {
         let call_ids = Arc::new(|| CallId::from_random(random()));
         let model = ScriptedModel::parse(&self.carrier.addressed(script), call_ids).map_err(Failure::internal)?;
-        let facts = ModelFacts { price: Some(Price::free()), ..ModelFacts::default() };
         let mut packages = builtin();
         packages.extend(PROBES.iter().map(|(manifest, component)| Package {
             manifest: Cow::Borrowed(*manifest),
@@ -131,7 +139,7 @@ impl Stage {
             workspace: &self.workspace,
             session: &session,
             limits: limits(&self.site, None),
-            budget: self.site.config.budget,
+            budget,
             backoff: Duration::ZERO,
             random,
             cancel: interrupt::token(),
