@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use protocol::{CallOutcome, CallUsage, CommitOutcome, Event, EventBody, Node, StopCause, Verdict};
+use protocol::{CallOutcome, CallUsage, CommitOutcome, Event, EventBody, MicroUsd, Node, Spending, StopCause, Verdict};
 use workspace::for_terminal;
 
 /// Characters of one progress line; the rest is in `session show`.
@@ -16,6 +16,8 @@ pub(crate) struct Progress {
     bar: Option<ProgressBar>,
     /// What the last commit intended, until it is finished.
     intended: Mutex<String>,
+    /// What the events said that was spent.
+    spent: Mutex<Spending>,
 }
 
 impl Progress {
@@ -25,11 +27,15 @@ impl Progress {
             let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}").expect("the template is constant");
             ProgressBar::new_spinner().with_style(style)
         });
-        Self { bar, intended: Mutex::default() }
+        Self { bar, intended: Mutex::default(), spent: Mutex::default() }
     }
 
     /// Takes the next event of the journal.
     pub(crate) fn event(&self, event: &Event) {
+        if let Some(more) = event.body.spent() {
+            let mut spent = self.spent.lock().expect("no holder panics");
+            *spent = spent.plus(more);
+        }
         match &event.body {
             EventBody::ModelCalled { number, model, .. } => self.now(&format!("{model} thinks (call {number})")),
             EventBody::ModelFailed { failure, .. } => self.line(&format!("  model  failed: {}", failure.message)),
@@ -54,6 +60,14 @@ impl Progress {
             EventBody::TurnClosed { .. } => self.clear(),
             _ => {}
         }
+    }
+
+    /// Returns what was spent, as a person reads it.
+    pub(crate) fn spent(&self) -> String {
+        let spent = *self.spent.lock().expect("no holder panics");
+        let calls = if spent.model_calls == 1 { "call" } else { "calls" };
+        let money = if spent.micro_usd == 0 { String::new() } else { format!(", {}", MicroUsd::new(spent.micro_usd)) };
+        format!("{} model {calls}, {} tokens{money}", spent.model_calls, spent.tokens)
     }
 
     /// Shows what runs now.

@@ -180,6 +180,19 @@ pub enum EventBody {
     },
 }
 
+impl EventBody {
+    /// Returns what the event takes from budgets.
+    pub fn spent(&self) -> Option<&Spending> {
+        match self {
+            Self::ModelReplied { spent, .. }
+            | Self::ModelFailed { spent, .. }
+            | Self::ModelAbandoned { spent, .. }
+            | Self::TurnClosed { spent, .. } => Some(spent),
+            _ => None,
+        }
+    }
+}
+
 /// What a model is called for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

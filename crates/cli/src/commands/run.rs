@@ -234,7 +234,7 @@ impl Desk {
             Work::Resume => driver.resume(self.view, &mut deltas).await?,
         };
         self.progress.clear();
-        report(&turned, self.session.id(), self.output)
+        report(&turned, self.session.id(), &self.progress, self.output)
     }
 }
 
@@ -262,12 +262,12 @@ fn watch(workspace: &Workspace, progress: &Arc<Progress>, output: Output) {
     }));
 }
 
-fn report(turned: &Turned, session: &SessionId, output: Output) -> Result<Exit, Failure> {
+fn report(turned: &Turned, session: &SessionId, progress: &Progress, output: Output) -> Result<Exit, Failure> {
     if output == Output::Text {
         if !turned.answer.trim().is_empty() {
             print(block_for_terminal(&turned.answer).trim_end())?;
         }
-        eprintln!("session {session}; see what changed: boxagnts changes list");
+        eprintln!("session {session}: {}; see what changed: boxagnts changes list", progress.spent());
     }
     match turn_failure(&turned.outcome, session.as_str()) {
         None => Ok(turn_exit(&turned.outcome)),

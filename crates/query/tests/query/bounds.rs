@@ -33,13 +33,7 @@ fn exceeded(turned: &Turned) -> (BudgetScope, Measure) {
 
 /// Returns what stands on the accounts of the journal's last turn: what events say, added up.
 fn spent(events: &[EventBody]) -> Spending {
-    let spent = events.iter().filter_map(|event| match event {
-        EventBody::ModelReplied { spent, .. }
-        | EventBody::ModelFailed { spent, .. }
-        | EventBody::ModelAbandoned { spent, .. }
-        | EventBody::TurnClosed { spent, .. } => Some(spent),
-        _ => None,
-    });
+    let spent = events.iter().filter_map(EventBody::spent);
     spent.fold(Spending::default(), |sum, spent| sum.plus(spent))
 }
 
