@@ -18,7 +18,7 @@ mod tool;
 
 pub use change::{Change, ChangeSet, Conflict, Node};
 pub use event::{
-    CallOutcome, CommitOutcome, DecisionRecord, Event, EventBody, ModelFailure, ModelFailureKind, Observation,
+    Basis, CallOutcome, CommitOutcome, DecisionRecord, Event, EventBody, ModelFailure, ModelFailureKind, Observation,
     RequestOutcome, Stamp, StopCause, TurnOutcome, Verdict,
 };
 pub use hash::{ContentHash, Hasher, InvalidHash};

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use policy::Permit;
+use protocol::ContentHash;
 use tokio::sync::OnceCell;
 use wasmtime_wasi::p2::bindings::CommandPre;
 
@@ -68,6 +69,11 @@ impl Sandbox {
 }
 
 impl LoadedCommand {
+    /// Returns the hash of the component's bytes, which is worked out each time.
+    pub fn content(&self) -> ContentHash {
+        ContentHash::of(&self.0.wasm)
+    }
+
     /// Returns the interfaces that the component imports, with their versions: `wasi:io/streams@0.2.6`.
     pub fn imports(&self) -> &[String] {
         &self.0.imports

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use policy::Limits;
-use protocol::ToolDefinition;
+use protocol::{ContentHash, ToolDefinition};
 use tokio::sync::OnceCell;
 use wasmtime::component::{Component, InstancePre};
 
@@ -115,6 +115,11 @@ pub(crate) fn declared(wasm: &[u8]) -> Result<Declared, LoadError> {
 }
 
 impl LoadedTool {
+    /// Returns the hash of the component's bytes, which is worked out each time.
+    pub fn content(&self) -> ContentHash {
+        ContentHash::of(&self.0.wasm)
+    }
+
     /// Returns the interfaces that the component imports, with their versions: `wasi:io/streams@0.2.6`.
     pub fn imports(&self) -> &[String] {
         &self.0.imports

@@ -1,6 +1,8 @@
 //! `boxagnts.toml`: parse, resolve, hand on. A file that is not understood is an error that names the key; it is never
 //! ignored, guessed at or written to.
 
+pub(crate) mod cases;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
@@ -152,9 +154,14 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    fn invalid(&self, span: Option<Range<usize>>, message: String, hint: Option<String>) -> ConfigError {
+    /// Returns the line where `span` begins, from 1.
+    fn line(&self, span: Option<Range<usize>>) -> usize {
         let start = span.map_or(0, |span| span.start).min(self.text.len());
-        let line = self.text.get(..start).map_or(0, |before| before.matches('\n').count()) + 1;
+        self.text.get(..start).map_or(0, |before| before.matches('\n').count()) + 1
+    }
+
+    fn invalid(&self, span: Option<Range<usize>>, message: String, hint: Option<String>) -> ConfigError {
+        let line = self.line(span);
         ConfigError::Invalid { path: self.path.to_owned(), line, message, hint }
     }
 

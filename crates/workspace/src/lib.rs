@@ -12,6 +12,9 @@
 
 #![warn(clippy::unwrap_used)]
 
+mod account;
+mod again;
+mod basis;
 mod blobs;
 mod commit;
 mod config;
@@ -29,10 +32,13 @@ mod state;
 mod text;
 mod workspace;
 
+pub use account::{CallAccount, CommitAccount, JudgedAccount, Policy, ReplyAccount, RequestAccount, SessionAccount};
+pub use again::{Again, Ruled, Subject, Unjudged, WhatIf};
 pub use blobs::{BlobError, BlobReader, Blobs};
 pub use commit::{Commit, CommitError, Committed, Undo};
+pub use config::cases::{CaseSpec, Cases, CasesPolicy, PolicyCase};
 pub use config::{Config, ConfigError, MapDir};
-pub use diff::DiffError;
+pub use diff::{DiffError, LineCount};
 pub use journal::{
     ChangeSetRecord, ChangeSetState, Durability, Journal, JournalError, LookupError, SessionJournal, SessionSummary,
 };

@@ -12,7 +12,7 @@ use stage::{Base, Clock, Stage, StageError};
 
 use crate::blobs::{BlobError, Blobs};
 use crate::commit::{CommitError, Committed};
-use crate::diff::{DiffError, unified};
+use crate::diff::{DiffError, LineCount, line_counts, unified};
 use crate::exclude::exclude;
 use crate::journal::{Durability, Journal, JournalError};
 use crate::lease::{LeaseError, SessionLease};
@@ -177,6 +177,11 @@ impl Workspace {
     /// Returns what a change set did, as unified text that is harmless on a terminal.
     pub fn diff(&self, changes: &ChangeSet) -> std::result::Result<String, DiffError> {
         unified(changes, &mut |hash, _| Ok(self.content(hash)?))
+    }
+
+    /// Returns what each change of a change set added and removed; `None` of what is not compared line by line.
+    pub fn line_counts(&self, changes: &ChangeSet) -> std::result::Result<Vec<Option<LineCount>>, DiffError> {
+        line_counts(changes, &mut |hash, _| Ok(self.content(hash)?))
     }
 
     pub(crate) fn mounted(&self, name: &str) -> std::result::Result<&Mounted, CommitError> {

@@ -1,5 +1,6 @@
 //! The append-only journal: `SQLite` in WAL mode, one row an event.
 
+mod calls;
 mod open;
 mod read;
 

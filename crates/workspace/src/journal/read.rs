@@ -6,10 +6,10 @@ use rusqlite::{Connection, Params, Row, params};
 use super::{Journal, JournalError, Result, failed};
 
 /// Events read at once, so that a long session neither fills memory nor keeps appends waiting.
-const PAGE: usize = 256;
+pub(super) const PAGE: usize = 256;
 
 /// Matches that an ambiguous prefix names.
-const SHOWN_MATCHES: usize = 8;
+pub(super) const SHOWN_MATCHES: usize = 8;
 
 /// Why a prefix names nothing.
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +70,7 @@ pub(crate) struct Unfinished {
     pub(crate) place: String,
 }
 
-const EVENT: &str = "SELECT sequence, session, recorded_at_ms, body FROM events";
+pub(super) const EVENT: &str = "SELECT sequence, session, recorded_at_ms, body FROM events";
 
 impl Journal {
     /// Returns the events of one session, in order.
@@ -263,7 +263,7 @@ impl Journal {
         Ok(!found.is_empty())
     }
 
-    fn select(&self, query: &str, params: impl Params) -> Result<Vec<Event>> {
+    pub(super) fn select(&self, query: &str, params: impl Params) -> Result<Vec<Event>> {
         let rows = self.rows(query, params, Stored::of)?;
         rows.into_iter().map(|stored| self.event(&stored)).collect()
     }
@@ -321,7 +321,7 @@ fn rows<T>(
 }
 
 /// Returns a limit as `SQLite` counts.
-fn count(limit: usize) -> i64 {
+pub(super) fn count(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 

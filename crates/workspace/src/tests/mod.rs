@@ -1,5 +1,6 @@
 //! Tests of the workspace as a whole. They are unit tests because they stop commits at named points.
 
+mod accounts;
 mod commits;
 mod crash;
 mod opening;

@@ -65,6 +65,8 @@ async fn an_allowed_request_goes_out_and_is_in_the_journal() {
             rule: "all".into(),
             reason: "The rule allows it.".into(),
             secrets: Vec::new(),
+            path: Some("/a?b=c".into()),
+            found: Vec::new(),
         },
         EventBody::RequestFinished {
             call,
