@@ -23,7 +23,7 @@ Exit codes:
   1    internal error
   2    bad usage or configuration
   3    stopped by a limit
-  4    refused by policy
+  4    refused by policy; a policy test failed
   5    the model provider failed
   6    conflict: a file had changed, nothing was overwritten
   130  cancelled";
@@ -54,6 +54,16 @@ pub(crate) enum Command {
     /// What was changed, and how to take it back
     #[command(subcommand)]
     Changes(Changes),
+    /// The whole path of one call: arguments, rules, limits, effects
+    Explain {
+        /// The call, a change set of it, or the beginning of either's identifier [default: the last call]
+        id: Option<String>,
+        #[arg(long, value_enum, default_value_t = Form::Text)]
+        output: Form,
+    },
+    /// The policy: show it, test it, try another
+    #[command(subcommand)]
+    Policy(Policy),
     /// Check this machine and this workspace
     Doctor,
     /// Show the runtime at work on a sample repository; needs no model
@@ -83,6 +93,34 @@ pub(crate) enum Output {
     Text,
     /// One journal event per line, and nothing else
     Json,
+}
+
+/// In which form something is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    /// For people
+    Text,
+    /// One JSON object
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Policy {
+    /// The rules in force, in their order, with what is granted
+    Show,
+    /// Judge the cases of a file, and say which come out otherwise than they should
+    Test {
+        /// `[[case]]`s, with a policy of their own or the workspace's
+        file: PathBuf,
+    },
+    /// Judge a session's recorded decisions by another policy, and list those that differ
+    WhatIf {
+        /// A changed boxagnts.toml
+        file: PathBuf,
+        /// The session, or the beginning of its identifier [default: the latest]
+        #[arg(long, value_name = "ID")]
+        session: Option<String>,
+    },
 }
 
 #[derive(Debug, Args)]

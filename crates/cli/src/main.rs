@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::args::{Changes, Cli, Command, Secret, Session, Tool};
+use crate::args::{Changes, Cli, Command, Policy, Secret, Session, Tool};
 use crate::exit::{Exit, Failure};
 
 fn main() -> ExitCode {
@@ -67,6 +67,12 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Changes(Changes::List) => commands::changes::list(place),
         Command::Changes(Changes::Diff { id }) => commands::changes::diff(place, &id),
         Command::Changes(Changes::Undo { id }) => commands::changes::undo(place, &id),
+        Command::Explain { id, output } => commands::explain::explain(place, id.as_deref(), output),
+        Command::Policy(Policy::Show) => commands::policy::show(place),
+        Command::Policy(Policy::Test { file }) => commands::policy::test(place, &file).await,
+        Command::Policy(Policy::WhatIf { file, session }) => {
+            commands::policy::what_if(place, &file, session.as_deref())
+        }
         Command::Doctor => commands::doctor::doctor(place).await,
         Command::Demo => commands::demo::demo().await,
     }
