@@ -8,7 +8,7 @@ use url::{Host, Url};
 
 use crate::capability::GrantSpec;
 use crate::case::{RequestCase, Way};
-use crate::finding::{Asking, Finding, silent};
+use crate::finding::{Asking, Finding, find_beyond, silent};
 use crate::judge::Judge;
 use crate::network::{HostPattern, Scheme, Target, UrlPattern};
 use crate::rule::Effect;
@@ -211,7 +211,7 @@ impl Egress {
     ) -> Finding {
         let effect = Effect::Connect { target: target.clone() };
         let asking = Asking { tool: &self.tool, level: self.level, grant: &self.grant };
-        if let Some(beyond) = self.judge.find_beyond(asking, &effect, trace) {
+        if let Some(beyond) = find_beyond(asking, &effect, trace) {
             return beyond;
         }
         match blocked() {

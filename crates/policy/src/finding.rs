@@ -118,20 +118,8 @@ impl Judge {
     }
 
     fn find(&self, asking: Asking<'_>, effect: &Effect, trace: &mut impl Trace) -> Finding {
-        let beyond = self.find_beyond(asking, effect, trace);
+        let beyond = find_beyond(asking, effect, trace);
         beyond.unwrap_or_else(|| self.find_rule(asking, effect, trace))
-    }
-
-    /// Returns the refusal of what is beyond the tool's level or the grant, whatever the rules say.
-    pub(crate) fn find_beyond(&self, asking: Asking<'_>, effect: &Effect, trace: &mut impl Trace) -> Option<Finding> {
-        let guards = [level_guard(effect, asking.level), grant_guard(effect, asking.grant)];
-        for guard in guards.into_iter().flatten() {
-            match guard.refusal {
-                Some(reason) => return Some(Finding::new(trace, effect, Verdict::Deny, guard.name, reason)),
-                None => silent(trace, effect, guard.name, guard.holds),
-            }
-        }
-        None
     }
 
     /// Returns what the rules say: a matching deny, else that protected paths ask, else the first that matches.
@@ -157,6 +145,18 @@ impl Judge {
         let (verdict, name, effect) = (rule.verdict, rule.name.clone(), effect.to_string());
         Finding { verdict, rule: name, effect, reason: said(rule).to_owned(), step }
     }
+}
+
+/// Returns the refusal of what is beyond the tool's level or the grant, whatever the rules say.
+pub(crate) fn find_beyond(asking: Asking<'_>, effect: &Effect, trace: &mut impl Trace) -> Option<Finding> {
+    let guards = [level_guard(effect, asking.level), grant_guard(effect, asking.grant)];
+    for guard in guards.into_iter().flatten() {
+        match guard.refusal {
+            Some(reason) => return Some(Finding::new(trace, effect, Verdict::Deny, guard.name, reason)),
+            None => silent(trace, effect, guard.name, guard.holds),
+        }
+    }
+    None
 }
 
 fn said(rule: &Rule) -> &'static str {

@@ -45,7 +45,7 @@ impl Tool {
             };
             let Manifest { name, version, level, .. } = self.manifest.clone();
             let request = self.manifest.asks_for();
-            ToolRecord { name, version, component, level, request, limits: self.limits }.stated()
+            ToolRecord { name, version, component: component.clone(), level, request, limits: self.limits }.stated()
         })
     }
 

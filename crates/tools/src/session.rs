@@ -95,13 +95,11 @@ impl ToolSession {
     ) -> Result<Basis, JournalError> {
         // Held while writing: a call beside this one must not go on before it is there.
         let mut stated = self.stated.lock().unwrap_or_else(PoisonError::into_inner);
-        let policy = match self.policy.get() {
-            Some(policy) => policy.clone(),
-            None => {
-                let record = PolicyRecord::of(&tools.judge, self.grant.spec(), tools.limits);
-                let policy = journal.state_policy(&record)?;
-                self.policy.get_or_init(|| policy).clone()
-            }
+        let policy = if let Some(policy) = self.policy.get() {
+            policy.clone()
+        } else {
+            let policy = journal.state_policy(&PolicyRecord::of(&tools.judge, self.grant.spec(), tools.limits))?;
+            self.policy.get_or_init(|| policy).clone()
         };
         let (digest, record) = tool.stated();
         if !stated.contains(digest) {

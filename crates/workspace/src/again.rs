@@ -285,8 +285,8 @@ impl Rest<'_> {
         let names: BTreeSet<&str> =
             self.call.requests.iter().filter(resolved).map(|request| request.target.as_str()).collect();
         let (scheme, port) = (target.scheme(), target.port());
-        let named = names.into_iter().map(|name| Target::of_name(scheme, name, port));
-        let targets = std::iter::once(Target::of_address(scheme, address, port)).chain(named);
+        let meant = names.into_iter().map(|name| Target::of_name(scheme, name, port));
+        let targets = std::iter::once(Target::of_address(scheme, address, port)).chain(meant);
         targets.collect::<Result<_, _>>().map_err(unreadable)
     }
 }
@@ -313,9 +313,8 @@ fn faithful(was: &Ruled, now: Result<Explanation, Unjudged>) -> Result<Explanati
 fn compared(then: Again, now: Again) -> WhatIf {
     let Again { call, tool, subject, effects, was, now: before } = then;
     let becomes = match (before, now.now) {
-        (Err(unjudged), _) => Err(unjudged),
         (Ok(_), Err(Unjudged::Moot)) => Ok(None),
-        (Ok(_), Err(unjudged)) => Err(unjudged),
+        (Err(unjudged), _) | (Ok(_), Err(unjudged)) => Err(unjudged),
         // What no policy has a part in stays as it was, as long as the policy says the same.
         (Ok(before), Ok(after)) if Ruled::of(&before) == Ruled::of(&after) => Ok(Some(was.clone())),
         (Ok(_), Ok(after)) => Ok(Some(Ruled::of(&after))),

@@ -186,13 +186,11 @@ pub(crate) fn what_if(place: &Place, file: &Path, session: Option<&str>) -> Resu
 
 fn chosen(workspace: &Workspace, prefix: Option<&str>) -> Result<SessionId, Failure> {
     let journal = workspace.journal();
-    match prefix {
-        Some(prefix) => journal.find_session(prefix).map_err(|error| lookup(error, "boxagnts session list")),
-        None => {
-            let none = || Failure::usage("there is no session yet").hint("start one: boxagnts run \"…\"");
-            journal.sessions(1)?.pop().map(|session| session.session).ok_or_else(none)
-        }
+    if let Some(prefix) = prefix {
+        return journal.find_session(prefix).map_err(|error| lookup(error, "boxagnts session list"));
     }
+    let none = || Failure::usage("there is no session yet").hint("start one: boxagnts run \"…\"");
+    journal.sessions(1)?.pop().map(|session| session.session).ok_or_else(none)
 }
 
 /// Returns what differs, what could not be judged, and how many there were of each.

@@ -105,14 +105,14 @@ pub(crate) fn spec(spec: &GrantSpec) -> String {
     let files: Vec<String> = spec.mounts().map(|(mount, held)| format!("{mount} ({})", access(held))).collect();
     let tools = match &spec.tools {
         Scope::All => "every one".to_owned(),
-        Scope::Only(names) => listed(names.iter().cloned().collect()),
+        Scope::Only(names) => listed(&names.iter().cloned().collect::<Vec<_>>()),
     };
     let secrets = match &spec.secrets {
         Scope::All => "every one that is allowed".to_owned(),
-        Scope::Only(names) => listed(names.iter().map(ToString::to_string).collect()),
+        Scope::Only(names) => listed(&names.iter().map(ToString::to_string).collect::<Vec<_>>()),
     };
     let lines = [
-        format!("files: {}", listed(files)),
+        format!("files: {}", listed(&files)),
         format!("tools: {tools}"),
         format!("hosts: {}", spec.network),
         format!("secrets: {secrets}"),
@@ -120,7 +120,7 @@ pub(crate) fn spec(spec: &GrantSpec) -> String {
     lines.iter().map(|line| for_terminal(line)).collect::<Vec<_>>().join("\n")
 }
 
-fn listed(names: Vec<String>) -> String {
+fn listed(names: &[String]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
