@@ -265,6 +265,24 @@ fn a_call_is_found_by_its_beginning_its_change_set_or_as_the_last() {
 }
 
 #[test]
+fn what_a_tool_or_a_planner_wrote_does_nothing_on_a_terminal() {
+    let product = Product::new();
+    product.write("a\u{202e}.txt", "\u{1b}]0;title\u{7}\u{202e}\n");
+    let script = "[[reply]]\n[[reply.call]]\ntool = \"read\"\narguments = { path = \"a\\u202e.txt\" }\n\
+                  [[reply.call]]\ntool = \"read\\u001b[2J\"\nmalformed = \"{\\u001b[2J\"\n[[reply]]\ntext = \"x\"\n";
+    product.write("script.toml", script);
+    let said = product.run(&["run", "--model", "script/script.toml", "go", "--headless", "--output", "json"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    for event in said.events().iter().filter(|event| event["type"] == "call_finished") {
+        let told = product.run(&["explain", event["call"].as_str().unwrap()]).stdout;
+        assert!(told.contains("\\u{1b}") && !told.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{told:?}");
+    }
+    product.write("empty.toml", "[[rules]]\nname = \"no\"\nverdict = \"deny\"\n");
+    let listed = product.run(&["policy", "what-if", "empty.toml"]).stdout;
+    assert!(listed.contains("a\\u{202e}.txt") && !listed.contains('\u{202e}'), "{listed:?}");
+}
+
+#[test]
 fn an_explanation_is_also_one_json_object() {
     let (product, _) = rich();
     let call = calls(&product, "edit").remove(0);
