@@ -218,12 +218,44 @@ pub(crate) enum Session {
     List,
     /// What happened, replayed from the journal
     Show {
-        /// The session, or the beginning of its identifier
+        /// The session: its name, its identifier, or the beginning of that
         id: String,
+        /// Only the last turns
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        turns: Option<u32>,
         /// Print the journal's events, one JSON object a line
         #[arg(long, value_enum, default_value_t = Output::Text)]
         output: Output,
     },
+    /// Give a session a name, by which it is found too
+    Name { id: String, name: String },
+    /// Tasks and replies that hold a text, the latest first
+    Search { text: String },
+    /// Begin a new session that goes on from a turn of another
+    Fork {
+        id: String,
+        /// The turn after which it goes on: its number, counted from 1, or the beginning of its identifier [default: the last]
+        #[arg(long, value_name = "TURN")]
+        at: Option<String>,
+        /// What the new session is called
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+    },
+    /// Print a session whole
+    Export {
+        id: String,
+        #[arg(long, value_enum, default_value_t = Format::Markdown)]
+        format: Format,
+    },
+}
+
+/// In which form a session is exported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Markdown,
+    /// One object with every event
+    Json,
 }
 
 #[derive(Debug, Subcommand)]

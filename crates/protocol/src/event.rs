@@ -31,6 +31,19 @@ pub enum EventBody {
         principal: String,
         model: String,
     },
+    /// The opening of a session that goes on from a turn of another: it begins with the events of `parent` up to the one
+    /// numbered `through`, which are not copied.
+    SessionForked {
+        principal: String,
+        model: String,
+        parent: SessionId,
+        turn: TurnId,
+        through: u64,
+    },
+    /// A person gave the session a name; the last one counts.
+    SessionNamed {
+        name: String,
+    },
     TurnOpened {
         turn: TurnId,
         text: String,

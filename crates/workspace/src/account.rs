@@ -182,6 +182,8 @@ impl SessionAccount {
             EventBody::RequestDecided { .. } | EventBody::RequestFinished { .. } => self.request(&event.body),
             EventBody::CallFinished { .. } => self.finish(&event.body, at_ms),
             EventBody::SessionOpened { .. }
+            | EventBody::SessionForked { .. }
+            | EventBody::SessionNamed { .. }
             | EventBody::TurnOpened { .. }
             | EventBody::TurnResumed { .. }
             | EventBody::TurnClosed { .. }

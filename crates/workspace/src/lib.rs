@@ -40,7 +40,8 @@ pub use config::cases::{CaseSpec, Cases, CasesPolicy, PolicyCase};
 pub use config::{Config, ConfigError, MapDir};
 pub use diff::{DiffError, LineCount};
 pub use journal::{
-    ChangeSetRecord, ChangeSetState, Durability, Journal, JournalError, LookupError, SessionJournal, SessionSummary,
+    ChangeSetRecord, ChangeSetState, Chapter, Durability, InvalidName, Journal, JournalError, LookupError, Passage,
+    SessionJournal, SessionSummary, TurnPlace, session_name,
 };
 pub use lease::{LeaseError, SessionLease};
 pub use projection::{CallView, ChangeSetView, FinishedCall, PendingCall, SessionView, TurnView};

@@ -128,7 +128,7 @@ impl SessionView {
     pub fn apply(&mut self, event: &Event) {
         self.last_sequence = event.sequence;
         match &event.body {
-            EventBody::SessionOpened { principal, model } => {
+            EventBody::SessionOpened { principal, model } | EventBody::SessionForked { principal, model, .. } => {
                 (self.principal, self.model) = (principal.clone(), model.clone());
             }
             EventBody::TurnOpened { turn, text } => self.open(turn, text, event.recorded_at_ms),
@@ -142,6 +142,7 @@ impl SessionView {
             }
             EventBody::ModelReplied { turn, reply, .. } => self.reply(turn, reply),
             EventBody::ModelFailed { .. }
+            | EventBody::SessionNamed { .. }
             | EventBody::PolicyStated { .. }
             | EventBody::ToolStated { .. }
             | EventBody::CallProposed { .. }

@@ -4,6 +4,7 @@ pub(crate) mod changes;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod explain;
+pub(crate) mod export;
 pub(crate) mod extension;
 pub(crate) mod policy;
 pub(crate) mod run;

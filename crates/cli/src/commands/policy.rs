@@ -187,7 +187,7 @@ pub(crate) fn what_if(place: &Place, file: &Path, session: Option<&str>) -> Resu
 fn chosen(workspace: &Workspace, prefix: Option<&str>) -> Result<SessionId, Failure> {
     let journal = workspace.journal();
     if let Some(prefix) = prefix {
-        return journal.find_session(prefix).map_err(|error| lookup(error, "boxagnts session list"));
+        return journal.find_session_or_name(prefix).map_err(|error| lookup(error, "boxagnts session list"));
     }
     let none = || Failure::usage("there is no session yet").hint("start one: boxagnts run \"…\"");
     journal.sessions(1)?.pop().map(|session| session.session).ok_or_else(none)

@@ -70,6 +70,8 @@ fn calls_of(event: &Event) -> Vec<&CallId> {
         | EventBody::RequestFinished { call, .. } => vec![call],
         EventBody::CommitDecided { call, .. } | EventBody::CommitIntended { call, .. } => call.iter().collect(),
         EventBody::SessionOpened { .. }
+        | EventBody::SessionForked { .. }
+        | EventBody::SessionNamed { .. }
         | EventBody::TurnOpened { .. }
         | EventBody::TurnResumed { .. }
         | EventBody::TurnClosed { .. }

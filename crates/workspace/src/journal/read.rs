@@ -1,6 +1,8 @@
 //! Reading the journal. Everything here is a projection of its events.
 
-use protocol::{CallId, ChangeSet, ChangeSetId, CommitOutcome, ContentHash, Event, EventBody, SessionId, TurnOutcome};
+use protocol::{
+    CallId, ChangeSet, ChangeSetId, CommitOutcome, ContentHash, Event, EventBody, SessionId, TurnId, TurnOutcome,
+};
 use rusqlite::{Connection, Params, Row, params};
 
 use super::{Journal, JournalError, Result, failed};
@@ -27,6 +29,9 @@ pub enum LookupError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionSummary {
     pub session: SessionId,
+    pub name: Option<String>,
+    /// The session and turn that it goes on from.
+    pub parent: Option<(SessionId, TurnId)>,
     pub model: String,
     pub opened_at_ms: u64,
     pub last_at_ms: u64,
@@ -114,11 +119,14 @@ impl Journal {
         let first = self.select_one(&of_kind("ASC"), [session, "turn_opened"])?;
         let closed = self.select_one(&of_kind("DESC"), [session, "turn_closed"])?;
         let last = self.select_one(&format!("{EVENT} WHERE session = ?1 ORDER BY sequence DESC LIMIT 1"), [session])?;
-        let model = match opened.body {
-            EventBody::SessionOpened { model, .. } => model,
-            _ => String::new(),
+        let (model, parent) = match opened.body {
+            EventBody::SessionOpened { model, .. } => (model, None),
+            EventBody::SessionForked { model, parent, turn, .. } => (model, Some((parent, turn))),
+            _ => (String::new(), None),
         };
         Ok(SessionSummary {
+            name: self.name(&opened.session)?,
+            parent,
             model,
             opened_at_ms: opened.recorded_at_ms,
             last_at_ms: last.map_or(opened.recorded_at_ms, |last| last.recorded_at_ms),
@@ -272,7 +280,7 @@ impl Journal {
         Ok(self.select(query, params)?.pop())
     }
 
-    fn rows<T>(
+    pub(super) fn rows<T>(
         &self,
         query: &str,
         params: impl Params,

@@ -3,6 +3,7 @@
 mod accounts;
 mod commits;
 mod crash;
+mod forks;
 mod opening;
 mod results;
 pub(crate) mod support;
