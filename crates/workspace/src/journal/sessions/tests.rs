@@ -97,7 +97,11 @@ fn a_session_that_goes_on_from_itself_is_refused() {
     let (_folder, journal) = journal();
     append(&journal, 1, &[forked(2, 1, 2)]);
     append(&journal, 2, &[forked(1, 1, 1)]);
-    for number in [1, 2] {
+    append(&journal, 3, &[opened()]);
+    append(&journal, 4, &[forked(3, 1, 99)]);
+    append(&journal, 5, &[forked(6, 1, 1)]);
+    append(&journal, 6, &[forked(5, 1, 5)]);
+    for number in [1, 2, 4, 5, 6] {
         let error = journal.story(&session(number)).unwrap_err().to_string();
         assert!(error.contains("goes on from what comes later"), "{error}");
     }
