@@ -81,6 +81,7 @@ fn commit(workspace: &Workspace, run: u32) -> Result<Duration> {
         changes: changes.clone(),
         grant: grant(),
         approved: BTreeSet::new(),
+        basis: None,
     };
     let judged = Judge::new(Vec::new())?.judge_commit(request);
     let Decision::Allow(permit) = judged.record(&workspace.journal().session(&session))? else { bail!("not allowed") };

@@ -24,7 +24,7 @@ Exit codes:
   1    internal error
   2    bad usage or configuration
   3    stopped by a limit
-  4    refused by policy
+  4    refused by policy; a policy test failed
   5    the model provider failed
   6    conflict: a file had changed, nothing was overwritten
   130  cancelled";
@@ -55,6 +55,16 @@ pub(crate) enum Command {
     /// What was changed, and how to take it back
     #[command(subcommand)]
     Changes(Changes),
+    /// The whole path of one call: arguments, rules, limits, effects
+    Explain {
+        /// The call, a change set of it, or the beginning of either's identifier [default: the last call]
+        id: Option<String>,
+        #[arg(long, value_enum, default_value_t = Form::Text)]
+        output: Form,
+    },
+    /// The policy: show it, test it, try another
+    #[command(subcommand)]
+    Policy(Policy),
     /// Check this machine and this workspace
     Doctor,
     /// Show the runtime at work on a sample repository; needs no model
@@ -90,6 +100,34 @@ pub(crate) enum Output {
     Text,
     /// One journal event per line, and nothing else
     Json,
+}
+
+/// In which form something is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    /// For people
+    Text,
+    /// One JSON object
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Policy {
+    /// The rules in force, in their order, with what is granted
+    Show,
+    /// Judge the cases of a file, and say which come out otherwise than they should
+    Test {
+        /// `[[case]]`s, with a policy of their own or the workspace's
+        file: PathBuf,
+    },
+    /// Judge a session's recorded decisions by another policy, and list those that differ
+    WhatIf {
+        /// A changed boxagnts.toml
+        file: PathBuf,
+        /// The session, or the beginning of its identifier [default: the latest]
+        #[arg(long, value_name = "ID")]
+        session: Option<String>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -187,12 +225,44 @@ pub(crate) enum Session {
     List,
     /// What happened, replayed from the journal
     Show {
-        /// The session, or the beginning of its identifier
+        /// The session: its name, its identifier, or the beginning of that
         id: String,
+        /// Only the last turns
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        turns: Option<u32>,
         /// Print the journal's events, one JSON object a line
         #[arg(long, value_enum, default_value_t = Output::Text)]
         output: Output,
     },
+    /// Give a session a name, by which it is found too
+    Name { id: String, name: String },
+    /// Tasks and replies that hold a text, the latest first
+    Search { text: String },
+    /// Begin a new session that goes on from a turn of another
+    Fork {
+        id: String,
+        /// The turn after which it goes on: its number, counted from 1, or the beginning of its identifier [default: the last]
+        #[arg(long, value_name = "TURN")]
+        at: Option<String>,
+        /// What the new session is called
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+    },
+    /// Print a session whole
+    Export {
+        id: String,
+        #[arg(long, value_enum, default_value_t = Format::Markdown)]
+        format: Format,
+    },
+}
+
+/// In which form a session is exported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Markdown,
+    /// One object with every event
+    Json,
 }
 
 #[derive(Debug, Subcommand)]

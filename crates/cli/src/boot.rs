@@ -68,15 +68,15 @@ impl Site {
         Ok(Arc::new(workspace))
     }
 
-    /// Returns what the person's configuration grants: the mounts, hosts and secrets it names, and every tool.
+    /// Returns what the person's configuration grants.
     #[expect(clippy::disallowed_methods, reason = "the one place where a root grant is minted")]
     pub(crate) fn grant(&self) -> Grant {
-        let own = [(WORK, Access::ReadWrite), (RESULTS, Access::Read), (TMP, Access::ReadWrite)];
-        let mut files: BTreeMap<_, _> = own.into_iter().map(|(mount, access)| (mount.to_owned(), access)).collect();
-        files.extend(self.config.map_dirs.iter().map(|map| (map.guest.clone(), map.access)));
-        let network = NetworkScope::of(self.config.allowed_outbound_hosts.clone());
-        let secrets = SecretScope::Only(self.config.allowed_secrets.clone());
-        Grant::root(GrantSpec { files, tools: ToolScope::All, network, secrets })
+        Grant::root(granted(&self.config))
+    }
+
+    /// Returns who judges by the person's configuration.
+    pub(crate) fn judge(&self) -> Result<Judge, Failure> {
+        judge(&self.config)
     }
 
     /// Starts the sandbox.
@@ -170,11 +170,26 @@ impl Site {
             registry = registry.extended(Extensions::new(folder), approver.clone());
         }
         let secrets = Arc::new(self.secrets()?);
-        let judge = Judge::new(self.config.rules.clone()).map_err(Failure::usage)?;
-        let judge = judge.with_network(self.config.network.clone());
+        let judge = self.judge()?;
         let limits = self.config.limits;
         Ok(Tools::new(ToolsOptions { sandbox, registry, judge, workspace, limits, approver, secrets, random }))
     }
+}
+
+/// Returns what `config` grants, as data: the mounts, hosts and secrets that it names, and every tool.
+pub(crate) fn granted<P>(config: &Config<P>) -> GrantSpec {
+    let own = [(WORK, Access::ReadWrite), (RESULTS, Access::Read), (TMP, Access::ReadWrite)];
+    let mut files: BTreeMap<_, _> = own.into_iter().map(|(mount, access)| (mount.to_owned(), access)).collect();
+    files.extend(config.map_dirs.iter().map(|map| (map.guest.clone(), map.access)));
+    let network = NetworkScope::of(config.allowed_outbound_hosts.clone());
+    let secrets = SecretScope::Only(config.allowed_secrets.clone());
+    GrantSpec { files, tools: ToolScope::All, network, secrets }
+}
+
+/// Returns who judges by `config`.
+pub(crate) fn judge<P>(config: &Config<P>) -> Result<Judge, Failure> {
+    let judge = Judge::new(config.rules.clone()).map_err(Failure::usage)?;
+    Ok(judge.with_network(config.network.clone()))
 }
 
 /// Returns what a person should know about the state that was opened.
@@ -203,7 +218,7 @@ pub(crate) fn random() -> u64 {
     rand::rng().next_u64()
 }
 
-fn unconfigured(error: ConfigError) -> Failure {
+pub(crate) fn unconfigured(error: ConfigError) -> Failure {
     let failure = Failure::usage(&error);
     match error {
         ConfigError::Invalid { hint: Some(hint), .. } => failure.hint(hint),

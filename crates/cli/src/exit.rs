@@ -10,6 +10,7 @@ pub(crate) enum Exit {
     Internal,
     Usage,
     Limit,
+    /// Policy said no, or a policy does not say what its test expects.
     Refused,
     Provider,
     Conflict,

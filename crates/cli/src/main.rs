@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::args::{Changes, Cli, Command, Secret, Session, Tool};
+use crate::args::{Changes, Cli, Command, Policy, Secret, Session, Tool};
 use crate::exit::{Exit, Failure};
 
 fn main() -> ExitCode {
@@ -63,10 +63,22 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Secret(Secret::List) => commands::secret::list(place),
         Command::Secret(Secret::Rm { name }) => commands::secret::remove(place, &name),
         Command::Session(Session::List) => commands::session::list(place),
-        Command::Session(Session::Show { id, output }) => commands::session::show(place, &id, output),
+        Command::Session(Session::Show { id, turns, output }) => commands::session::show(place, &id, turns, output),
+        Command::Session(Session::Name { id, name }) => commands::session::name(place, &id, &name),
+        Command::Session(Session::Search { text }) => commands::session::search(place, &text),
+        Command::Session(Session::Fork { id, at, name }) => {
+            commands::session::fork(place, &id, at.as_deref(), name.as_deref())
+        }
+        Command::Session(Session::Export { id, format }) => commands::export::export(place, &id, format),
         Command::Changes(Changes::List) => commands::changes::list(place),
         Command::Changes(Changes::Diff { id }) => commands::changes::diff(place, &id),
         Command::Changes(Changes::Undo { id }) => commands::changes::undo(place, &id),
+        Command::Explain { id, output } => commands::explain::explain(place, id.as_deref(), output),
+        Command::Policy(Policy::Show) => commands::policy::show(place),
+        Command::Policy(Policy::Test { file }) => commands::policy::test(place, &file).await,
+        Command::Policy(Policy::WhatIf { file, session }) => {
+            commands::policy::what_if(place, &file, session.as_deref())
+        }
         Command::Doctor => commands::doctor::doctor(place).await,
         Command::Demo => commands::demo::demo().await,
     }

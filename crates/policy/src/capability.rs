@@ -79,62 +79,21 @@ pub struct GrantSpec {
     pub secrets: SecretScope,
 }
 
-/// Capabilities held.
-///
-/// A grant is made once, at boot, by [`Grant::root`]; every other one is attenuated from it. It has no public fields and
-/// no way from data:
-///
-/// ```compile_fail,E0451
-/// let (tools, network, secrets) = (policy::Scope::All, policy::NetworkScope::none(), policy::Scope::All);
-/// policy::Grant { files: Default::default(), tools, network, secrets };
-/// ```
-/// ```compile_fail,E0277
-/// let forged: policy::Grant = serde_json::from_str("{}").unwrap();
-/// ```
-/// ```compile_fail,E0599
-/// let forged = policy::Grant::default();
-/// ```
-/// ```compile_fail,E0616
-/// fn widen(grant: &mut policy::Grant) {
-///     grant.files.clear();
-/// }
-/// ```
-/// ```compile_fail,E0616
-/// fn widen(grant: &mut policy::Grant) {
-///     grant.secrets = policy::SecretScope::All;
-/// }
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Grant {
-    files: BTreeMap<String, Access>,
-    tools: ToolScope,
-    network: NetworkScope,
-    secrets: SecretScope,
-}
-
-impl Grant {
-    /// Makes the root grant from what the person's own configuration says.
-    ///
-    /// The only constructor. Boot calls it once; a lint keeps every other place from naming it.
-    pub fn root(spec: GrantSpec) -> Self {
-        Self { files: spec.files, tools: spec.tools, network: spec.network, secrets: spec.secrets }
-    }
-
-    /// Returns what both this grant and `spec` hold: never more than this grant.
+impl GrantSpec {
+    /// Returns the description of what both hold.
     #[must_use]
-    pub fn attenuate(&self, spec: &GrantSpec) -> Self {
-        let both = |(mount, access): (&String, &Access)| {
-            spec.files.get(mount).map(|other| (mount.clone(), *access.min(other)))
-        };
+    pub fn meet(&self, other: &Self) -> Self {
+        let both =
+            |(mount, access): (&String, &Access)| other.files.get(mount).map(|held| (mount.clone(), *access.min(held)));
         Self {
             files: self.files.iter().filter_map(both).collect(),
-            tools: self.tools.meet(&spec.tools),
-            network: self.network.meet(&spec.network),
-            secrets: self.secrets.meet(&spec.secrets),
+            tools: self.tools.meet(&other.tools),
+            network: self.network.meet(&other.network),
+            secrets: self.secrets.meet(&other.secrets),
         }
     }
 
-    /// Tells whether this grant holds `capability`.
+    /// Tells whether a grant like this holds `capability`.
     pub fn allows(&self, capability: &Capability) -> bool {
         match capability {
             Capability::Files { mount, access } => self.file_access(mount).is_some_and(|held| held >= *access),
@@ -153,21 +112,91 @@ impl Grant {
     pub fn mounts(&self) -> impl Iterator<Item = (&str, Access)> {
         self.files.iter().map(|(mount, access)| (mount.as_str(), *access))
     }
+}
+
+/// Capabilities held.
+///
+/// A grant is made once, at boot, by [`Grant::root`]; every other one is attenuated from it. It has no public fields and
+/// no way from data:
+///
+/// ```compile_fail,E0451
+/// fn forge(spec: policy::GrantSpec) -> policy::Grant {
+///     policy::Grant { spec }
+/// }
+/// ```
+/// ```compile_fail,E0277
+/// fn forge(spec: policy::GrantSpec) -> policy::Grant {
+///     spec.into()
+/// }
+/// ```
+/// ```compile_fail,E0277
+/// let forged: policy::Grant = serde_json::from_str("{}").unwrap();
+/// ```
+/// ```compile_fail,E0599
+/// let forged = policy::Grant::default();
+/// ```
+/// ```compile_fail,E0616
+/// fn widen(grant: &mut policy::Grant) {
+///     grant.spec.files.clear();
+/// }
+/// ```
+/// ```compile_fail,E0596
+/// fn widen(grant: &mut policy::Grant) {
+///     grant.as_spec().files.clear();
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    spec: GrantSpec,
+}
+
+impl Grant {
+    /// Makes the root grant from what the person's own configuration says.
+    ///
+    /// The only constructor. Boot calls it once; a lint keeps every other place from naming it.
+    pub fn root(spec: GrantSpec) -> Self {
+        Self { spec }
+    }
+
+    /// Returns what both this grant and `spec` hold: never more than this grant.
+    #[must_use]
+    pub fn attenuate(&self, spec: &GrantSpec) -> Self {
+        Self { spec: self.spec.meet(spec) }
+    }
+
+    /// Tells whether this grant holds `capability`.
+    pub fn allows(&self, capability: &Capability) -> bool {
+        self.spec.allows(capability)
+    }
+
+    /// Returns the access to the files of `mount`, `None` when it is not granted at all.
+    pub fn file_access(&self, mount: &str) -> Option<Access> {
+        self.spec.file_access(mount)
+    }
+
+    /// Returns the mounts that are granted, with their access.
+    pub fn mounts(&self) -> impl Iterator<Item = (&str, Access)> {
+        self.spec.mounts()
+    }
 
     /// Returns the targets that may be talked to.
     pub fn network(&self) -> &NetworkScope {
-        &self.network
+        &self.spec.network
     }
 
     /// Returns the secrets that may be sent out.
     pub fn secrets(&self) -> &SecretScope {
-        &self.secrets
+        &self.spec.secrets
     }
 
     /// Returns the description of this grant, which gives nothing by itself.
     pub fn spec(&self) -> GrantSpec {
-        let Self { files, tools, network, secrets } = self.clone();
-        GrantSpec { files, tools, network, secrets }
+        self.spec.clone()
+    }
+
+    /// Returns the same, to look at.
+    pub fn as_spec(&self) -> &GrantSpec {
+        &self.spec
     }
 }
 

@@ -3,16 +3,18 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use protocol::{CallId, ChangeSet, ChangeSetId, DecisionRecord, EventBody, Level, Verdict};
+use protocol::{Basis, CallId, ChangeSet, ChangeSetId, DecisionRecord, EventBody, Level, Verdict};
 use serde_json::Value;
 
-use crate::capability::{Access, Capability, Grant};
+use crate::capability::Grant;
 use crate::egress::Egress;
+use crate::finding::{Asking, Finding, Written};
 use crate::limits::Limits;
-use crate::network::{NetworkRules, Target};
+use crate::network::NetworkRules;
 use crate::permit::{CommitPermit, Permit, call_digest};
 use crate::principal::Principal;
 use crate::rule::{Effect, InvalidRule, Rule, RuleSpec, default_rules};
+use crate::trace::Untraced;
 
 /// Writes a decision where it cannot be lost. A permit exists only after this returned.
 pub trait Recorder {
@@ -34,6 +36,8 @@ pub struct CallRequest {
     /// The grant of the asking principal, narrowed to what the tool's manifest requests.
     pub grant: Grant,
     pub limits: Limits,
+    /// Where the journal has what this is decided by.
+    pub basis: Option<Basis>,
 }
 
 /// One change set about to be committed.
@@ -49,6 +53,8 @@ pub struct CommitRequest {
     pub grant: Grant,
     /// Paths that the call was asked about and allowed to write.
     pub approved: BTreeSet<Effect>,
+    /// Where the journal has what this is decided by.
+    pub basis: Option<Basis>,
 }
 
 /// Why something was refused, with a rendering for each reader.
@@ -94,6 +100,7 @@ struct Subject {
     level: Level,
     call: Option<CallId>,
     change_set: Option<ChangeSetId>,
+    basis: Option<Basis>,
 }
 
 /// A recorded decision.
@@ -120,6 +127,11 @@ pub enum Answer {
 }
 
 impl<P> Judged<P> {
+    fn of(finding: Finding, subject: Subject, event: fn(&Subject, DecisionRecord) -> EventBody, permit: P) -> Self {
+        let Finding { verdict, rule, effect, reason, .. } = finding;
+        Self { verdict, rule, effect, reason, event, subject, permit }
+    }
+
     /// Returns the verdict without recording it, for previews and explanations.
     pub fn verdict(&self) -> Verdict {
         self.verdict
@@ -148,6 +160,7 @@ impl<P> Judged<P> {
             digest: self.subject.digest.clone(),
             effects: self.subject.effects.clone(),
             reason: self.reason.clone(),
+            basis: self.subject.basis.clone(),
         }
     }
 }
@@ -176,6 +189,8 @@ impl<P> Question<P> {
     /// Records the answer and returns the permit to a yes.
     pub fn answer<R: Recorder>(mut self, answer: Answer, recorder: &R) -> Result<Decision<P>, R::Error> {
         let asked = self.0.rule;
+        // An answer rests on the question, whose record says what that was made from.
+        self.0.subject.basis = None;
         (self.0.verdict, self.0.rule, self.0.reason) = match answer {
             Answer::Yes => (Verdict::Allow, "answer.yes".into(), format!("A person allowed it (asked by `{asked}`).")),
             Answer::No => (Verdict::Deny, "answer.no".into(), format!("A person refused it (asked by `{asked}`).")),
@@ -192,14 +207,6 @@ impl<P> Question<P> {
 pub struct Judge {
     rules: Arc<[Rule]>,
     network: Arc<NetworkRules>,
-}
-
-/// How one effect was judged.
-pub(crate) struct Finding {
-    pub(crate) verdict: Verdict,
-    pub(crate) rule: String,
-    effect: String,
-    pub(crate) reason: String,
 }
 
 impl Judge {
@@ -219,6 +226,15 @@ impl Judge {
         Ok(Self { rules: own.into_iter().chain(default_rules()).collect(), network: Arc::default() })
     }
 
+    /// Returns the judge of `rules` and nothing else, as a journal has them, of which the last must match everything.
+    pub(crate) fn recorded(rules: Vec<RuleSpec>, network: NetworkRules) -> Result<Self, InvalidRule> {
+        let rules = rules.into_iter().map(Rule::compile).collect::<Result<Vec<_>, _>>()?;
+        if !rules.last().is_some_and(|last| last.spec().is_unselective()) {
+            return Err(InvalidRule::NoLast);
+        }
+        Ok(Self { rules: rules.into(), network: Arc::new(network) })
+    }
+
     /// Returns this judge with what the person blocks, and excepts, of the network.
     #[must_use]
     pub fn with_network(self, network: NetworkRules) -> Self {
@@ -228,27 +244,22 @@ impl Judge {
     /// Returns what judges the connections that one call of `tool` makes while it runs. What a person `approved` with
     /// the call needs no second answer; what would ask then is a no.
     pub fn egress(&self, tool: &str, level: Level, grant: &Grant, approved: &BTreeSet<Effect>) -> Egress {
-        Egress::new(self.clone(), tool.to_owned(), level, grant.clone(), approved.clone())
+        Egress::new(self.clone(), tool.to_owned(), level, grant.spec(), approved.clone())
     }
 
     pub(crate) fn network(&self) -> &NetworkRules {
         &self.network
     }
 
-    /// Judges one connection: the grant, then the rules.
-    pub(crate) fn find_connect(&self, tool: &str, level: Level, target: &Target, grant: &Grant) -> Finding {
-        self.find(tool, level, &Effect::Connect { target: target.clone() }, grant)
+    pub(crate) fn rules(&self) -> &[Rule] {
+        &self.rules
     }
 
     /// Judges one call.
     pub fn judge_call(&self, request: CallRequest) -> Judged<Permit> {
         let effects: Vec<&Effect> = std::iter::once(&Effect::Run).chain(&request.effects).collect();
-        let tool = Capability::Tool { name: request.tool.clone() };
-        let finding = if request.grant.allows(&tool) {
-            self.worst(&request.tool, request.level, &effects, &request.grant)
-        } else {
-            outside("grant.tool", &Effect::Run, format!("The tool `{}` is not granted.", request.tool))
-        };
+        let asking = Asking { tool: &request.tool, level: request.level, grant: request.grant.as_spec() };
+        let finding = self.find_call(asking, &effects, &mut Untraced);
         let digest = call_digest(&request.tool, &request.arguments);
         let subject = Subject {
             principal: request.principal,
@@ -258,27 +269,21 @@ impl Judge {
             level: request.level,
             call: Some(request.call.clone()),
             change_set: None,
+            basis: request.basis,
         };
         let permit =
             Permit { call: request.call, tool: request.tool, digest, grant: request.grant, limits: request.limits };
-        finding.about(subject, call_event, permit)
+        Judged::of(finding, subject, call_event, permit)
     }
 
     /// Judges one commit: what was really written, whatever the call's arguments said.
     pub fn judge_commit(&self, request: CommitRequest) -> Judged<CommitPermit> {
         let write = |path: &str| Effect::Write { path: format!("{}/{path}", request.changes.mount) };
         let effects: Vec<Effect> = request.changes.changes.iter().map(|change| write(&change.path)).collect();
-        let unapproved: Vec<&Effect> = effects.iter().filter(|effect| !request.approved.contains(effect)).collect();
-        let judged = |effects: &[&Effect]| self.worst(&request.tool, request.level, effects, &request.grant);
-        let finding = if request.principal == Principal::User && request.call.is_none() {
-            let finding = judged(&effects.iter().collect::<Vec<_>>());
-            let undo = || Finding::allow("person.undo", "The person takes a change set back.");
-            if finding.verdict == Verdict::Deny { finding } else { undo() }
-        } else if unapproved.is_empty() {
-            Finding::allow("answer.yes", "Every path was approved with the call.")
-        } else {
-            judged(&unapproved)
-        };
+        let asking = Asking { tool: &request.tool, level: request.level, grant: request.grant.as_spec() };
+        let (principal, approved) = (&request.principal, &request.approved);
+        let written = Written { principal, by_call: request.call.is_some(), effects: &effects, approved };
+        let finding = self.find_commit(asking, written, &mut Untraced);
         let digest = request.changes.digest();
         let subject = Subject {
             principal: request.principal,
@@ -288,8 +293,9 @@ impl Judge {
             level: request.level,
             call: request.call,
             change_set: Some(request.change_set.clone()),
+            basis: request.basis,
         };
-        finding.about(subject, commit_event, CommitPermit { change_set: request.change_set, digest })
+        Judged::of(finding, subject, commit_event, CommitPermit { change_set: request.change_set, digest })
     }
 
     /// Tells whether a tool must not see `path` when it meets it on its way: the rules that name paths deny reading it,
@@ -304,105 +310,6 @@ impl Judge {
     /// Tells whether any rule could hide a path, so that a tree without such rules is walked without asking.
     pub fn hides_paths(&self) -> bool {
         self.rules.iter().any(|rule| rule.names_paths() && rule.verdict != Verdict::Allow)
-    }
-
-    /// Returns the finding that decides: a deny before an ask before an allow, the first of each.
-    fn worst(&self, tool: &str, level: Level, effects: &[&Effect], grant: &Grant) -> Finding {
-        let findings = effects.iter().map(|effect| self.find(tool, level, effect, grant));
-        // The first among equals, and Deny > Ask > Allow: max_by_key would return the last.
-        findings
-            .reduce(|worst, next| if next.verdict > worst.verdict { next } else { worst })
-            .expect("one effect at least")
-    }
-
-    fn find(&self, tool: &str, level: Level, effect: &Effect, grant: &Grant) -> Finding {
-        if let Some(finding) = beyond_level(effect, level).or_else(|| beyond_grant(effect, grant)) {
-            return finding;
-        }
-        let matching = || self.rules.iter().filter(|rule| rule.matches(tool, level, effect));
-        let by = |rule: &Rule| Finding::by(rule, effect);
-        if let Some(rule) = matching().find(|rule| rule.verdict == Verdict::Deny) {
-            return by(rule);
-        }
-        if effect.is_protected() {
-            let reason = "Protected paths are never written without asking.".to_owned();
-            return Finding {
-                verdict: Verdict::Ask,
-                rule: "protected-paths".into(),
-                effect: effect.to_string(),
-                reason,
-            };
-        }
-        matching().next().map(by).expect("the last default rule matches everything")
-    }
-}
-
-impl Finding {
-    fn allow(rule: &str, reason: &str) -> Self {
-        Self { verdict: Verdict::Allow, rule: rule.into(), effect: String::new(), reason: reason.into() }
-    }
-
-    fn by(rule: &Rule, effect: &Effect) -> Self {
-        let reason = match rule.verdict {
-            Verdict::Allow => "The rule allows it.",
-            Verdict::Ask => "The rule wants a person's approval.",
-            Verdict::Deny => "The rule forbids it.",
-        };
-        Self { verdict: rule.verdict, rule: rule.name.clone(), effect: effect.to_string(), reason: reason.into() }
-    }
-
-    fn about<P>(self, subject: Subject, event: fn(&Subject, DecisionRecord) -> EventBody, permit: P) -> Judged<P> {
-        Judged {
-            verdict: self.verdict,
-            rule: self.rule,
-            effect: self.effect,
-            reason: self.reason,
-            event,
-            subject,
-            permit,
-        }
-    }
-}
-
-fn outside(rule: &str, effect: &Effect, reason: String) -> Finding {
-    Finding { verdict: Verdict::Deny, rule: rule.into(), effect: effect.to_string(), reason }
-}
-
-/// Returns the refusal of a write or a connection by a tool that is registered as one that does no such thing.
-fn beyond_level(effect: &Effect, level: Level) -> Option<Finding> {
-    match effect {
-        Effect::Write { .. } if level < Level::Write => {
-            Some(outside("level.write", effect, format!("A tool of level `{level}` does not write.")))
-        }
-        // Also a GET carries data out.
-        Effect::Connect { .. } if level < Level::Execute => {
-            Some(outside("level.network", effect, format!("A tool of level `{level}` does not talk to the network.")))
-        }
-        _ => None,
-    }
-}
-
-/// Returns the refusal of an effect that the grant does not hold, whatever the rules say.
-fn beyond_grant(effect: &Effect, grant: &Grant) -> Option<Finding> {
-    let (path, wanted) = match effect {
-        Effect::Run => return None,
-        Effect::Connect { target } => {
-            let granted = grant.allows(&Capability::Network { target: target.clone() });
-            let refusal = || outside("grant.network", effect, "No granted host pattern names this target.".into());
-            return (!granted).then(refusal);
-        }
-        Effect::Read { path } => (path, Access::Read),
-        Effect::Write { path } => (path, Access::ReadWrite),
-    };
-    let normal = path.split('/').skip(1).all(|name| !matches!(name, "" | "." | ".."));
-    let holding =
-        grant.mounts().filter(|(mount, _)| normal && (path == mount || path.starts_with(&format!("{mount}/"))));
-    match holding.max_by_key(|(mount, _)| mount.len()) {
-        None => Some(outside("grant.files", effect, "The path is outside every granted mount.".into())),
-        Some((mount, held)) if held < wanted => {
-            Some(outside("grant.files", effect, format!("`{mount}` is read-only here.")))
-        }
-        Some(_) => None,
     }
 }
 

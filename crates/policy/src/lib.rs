@@ -13,19 +13,24 @@
 
 mod budget;
 mod capability;
+mod case;
 mod egress;
+mod finding;
 mod judge;
 mod limits;
 mod network;
 mod path;
 mod permit;
 mod principal;
+mod record;
 mod rule;
 mod secret;
+mod trace;
 
 pub use budget::{Budget, Exceeded, LEAST_OUTPUT_TOKENS, Need, Reservation, Room, reserve};
 pub use capability::{Access, Authority, Capability, Grant, GrantSpec, Scope, SecretScope, ToolScope};
-pub use egress::{Egress, Ruling};
+pub use case::{Case, Matter, RequestCase, Way};
+pub use egress::{Egress, Ruling, allowed_lookup, refuse_request};
 pub use judge::{Answer, CallRequest, CommitRequest, Decision, Denial, Judge, Judged, Question, Recorder};
 pub use limits::{InvalidLimits, Limits, LimitsSpec};
 pub use network::{
@@ -34,9 +39,11 @@ pub use network::{
 };
 pub use path::{InvalidPath, is_protected, resolve_argument};
 pub use permit::{CommitPermit, Permit, PermitMismatch};
-pub use principal::Principal;
-pub use rule::{Effect, InvalidRule, Pattern, Rule, RuleSpec, default_rules};
+pub use principal::{InvalidPrincipal, Principal};
+pub use record::{PolicyRecord, Request, ToolRecord};
+pub use rule::{Effect, InvalidEffect, InvalidRule, Pattern, Rule, RuleSpec, default_rules};
 pub use secret::{
     InvalidSecretName, InvalidSecretSpec, PLACEHOLDER_END, PLACEHOLDER_START, Placement, SecretName, SecretSpec,
     judge_secret, judge_secret_path, refuse_placeholder, refuse_placement,
 };
+pub use trace::{Considered, Explanation};

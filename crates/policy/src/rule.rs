@@ -2,16 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::str::FromStr;
 
 use globset::{GlobBuilder, GlobMatcher};
 use protocol::{Level, Verdict};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::network::Target;
 use crate::path::{WORK, fold, is_protected};
 
 /// One effect of a call, as far as it is known before the call, or of a commit.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
 pub enum Effect {
     /// Running the tool at all.
     Run,
@@ -34,6 +36,38 @@ impl fmt::Display for Effect {
     }
 }
 
+/// A text that is no effect.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not an effect; write `run`, `read PATH`, `write PATH` or `connect SCHEME://HOST:PORT`")]
+pub struct InvalidEffect(pub String);
+
+impl FromStr for Effect {
+    type Err = InvalidEffect;
+
+    /// Reads what [`Display`](fmt::Display) writes.
+    fn from_str(text: &str) -> Result<Self, InvalidEffect> {
+        let invalid = || InvalidEffect(text.to_owned());
+        match text.split_once(' ') {
+            None if text == "run" => Ok(Self::Run),
+            Some(("read", path)) => Ok(Self::Read { path: path.to_owned() }),
+            Some(("write", path)) => Ok(Self::Write { path: path.to_owned() }),
+            Some(("connect", target)) => {
+                let target = target.parse().map_err(|_| invalid())?;
+                Ok(Self::Connect { target })
+            }
+            _ => Err(invalid()),
+        }
+    }
+}
+
+impl TryFrom<String> for Effect {
+    type Error = InvalidEffect;
+
+    fn try_from(text: String) -> Result<Self, InvalidEffect> {
+        text.parse()
+    }
+}
+
 impl Effect {
     fn path(&self) -> Option<&str> {
         match self {
@@ -49,17 +83,21 @@ impl Effect {
 }
 
 /// A rule as a person writes it. A selector that is not written matches everything.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RuleSpec {
     pub name: String,
     pub verdict: Verdict,
     /// Tool names, with `*`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tools: Option<Vec<String>>,
     /// Paths with `*`, `**` and `?`; relative ones belong to the workspace.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub paths: Option<Vec<String>>,
     /// Host names, with `*`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub hosts: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub levels: Option<BTreeSet<Level>>,
 }
 
@@ -74,6 +112,8 @@ pub enum InvalidRule {
     AllowsEverything(String),
     #[error("the rule name `{0}` is used twice, or begins with a prefix of the runtime's own rules")]
     Name(String),
+    #[error("the last rule does not match everything")]
+    NoLast,
 }
 
 /// A compiled pattern, matched as written and as the most tolerant file system would read it.
@@ -100,11 +140,40 @@ fn fold_path(path: &str) -> String {
     path.split('/').map(fold).collect::<Vec<_>>().join("/")
 }
 
+impl RuleSpec {
+    /// Tells whether it has no selector, and so matches everything.
+    pub(crate) fn is_unselective(&self) -> bool {
+        self.tools.is_none() && self.paths.is_none() && self.hosts.is_none() && self.levels.is_none()
+    }
+}
+
+/// What a rule selects by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Selector {
+    Levels,
+    Tools,
+    Paths,
+    Hosts,
+}
+
+impl Selector {
+    /// Returns why a rule whose selector does not match says nothing.
+    pub(crate) fn silence(self) -> &'static str {
+        match self {
+            Self::Levels => "is about other levels",
+            Self::Tools => "is about other tools",
+            Self::Paths => "is about other paths",
+            Self::Hosts => "is about other hosts",
+        }
+    }
+}
+
 /// A rule ready to match.
 #[derive(Debug, Clone)]
 pub struct Rule {
     pub(crate) name: String,
     pub(crate) verdict: Verdict,
+    spec: RuleSpec,
     tools: Option<Vec<Pattern>>,
     paths: Option<Vec<Pattern>>,
     hosts: Option<Vec<Pattern>>,
@@ -114,28 +183,45 @@ pub struct Rule {
 impl Rule {
     /// Returns the rule of `spec`.
     pub fn compile(spec: RuleSpec) -> Result<Self, InvalidRule> {
-        let compile = |patterns: Option<Vec<String>>, anchor: fn(&str) -> String| compile(&spec.name, patterns, anchor);
-        let tools = compile(spec.tools, str::to_owned)?;
-        let paths = compile(spec.paths, below_work)?;
-        let hosts = compile(spec.hosts, str::to_owned)?;
-        let selects = tools.is_some() || paths.is_some() || hosts.is_some() || spec.levels.is_some();
-        if spec.verdict == Verdict::Allow && !selects {
+        let compile = |patterns: &Option<Vec<String>>, anchor| compile(&spec.name, patterns.as_deref(), anchor);
+        let tools = compile(&spec.tools, str::to_owned)?;
+        let paths = compile(&spec.paths, below_work)?;
+        let hosts = compile(&spec.hosts, str::to_owned)?;
+        if spec.verdict == Verdict::Allow && spec.is_unselective() {
             return Err(InvalidRule::AllowsEverything(spec.name));
         }
-        Ok(Self { name: spec.name, verdict: spec.verdict, tools, paths, hosts, levels: spec.levels })
+        let (name, verdict, levels) = (spec.name.clone(), spec.verdict, spec.levels.clone());
+        Ok(Self { name, verdict, spec, tools, paths, hosts, levels })
     }
 
     /// Tells whether this rule speaks of `effect` of `tool`.
     pub(crate) fn matches(&self, tool: &str, level: Level, effect: &Effect) -> bool {
+        self.silence(tool, level, effect).is_none()
+    }
+
+    /// Returns the selector by which this rule does not speak of `effect` of `tool`; `None` when it does.
+    pub(crate) fn silence(&self, tool: &str, level: Level, effect: &Effect) -> Option<Selector> {
         let any = |patterns: &[Pattern], text: &str| patterns.iter().any(|pattern| pattern.matches(text, self.verdict));
-        let host = match effect {
+        let host = || match effect {
             Effect::Connect { target } => Some(target.host().to_string()),
             _ => None,
         };
-        self.levels.as_ref().is_none_or(|levels| levels.contains(&level))
-            && self.tools.as_ref().is_none_or(|tools| any(tools, tool))
-            && self.paths.as_ref().is_none_or(|paths| effect.path().is_some_and(|path| any(paths, path)))
-            && self.hosts.as_ref().is_none_or(|hosts| host.is_some_and(|host| any(hosts, &host)))
+        if self.levels.as_ref().is_some_and(|levels| !levels.contains(&level)) {
+            Some(Selector::Levels)
+        } else if self.tools.as_ref().is_some_and(|tools| !any(tools, tool)) {
+            Some(Selector::Tools)
+        } else if self.paths.as_ref().is_some_and(|paths| !effect.path().is_some_and(|path| any(paths, path))) {
+            Some(Selector::Paths)
+        } else if self.hosts.as_ref().is_some_and(|hosts| !host().is_some_and(|host| any(hosts, &host))) {
+            Some(Selector::Hosts)
+        } else {
+            None
+        }
+    }
+
+    /// Returns the rule as it was written.
+    pub fn spec(&self) -> &RuleSpec {
+        &self.spec
     }
 
     /// Tells whether this rule selects by path, so that it also governs what a tool meets on its way.
@@ -146,21 +232,21 @@ impl Rule {
 
 fn compile(
     rule: &str,
-    patterns: Option<Vec<String>>,
+    patterns: Option<&[String]>,
     anchor: fn(&str) -> String,
 ) -> Result<Option<Vec<Pattern>>, InvalidRule> {
     let Some(patterns) = patterns else { return Ok(None) };
     if patterns.is_empty() {
         return Err(InvalidRule::Empty(rule.to_owned()));
     }
-    let parse = |text: String| {
-        Pattern::parse(&anchor(&text)).map_err(|error| InvalidRule::Pattern {
+    let parse = |text: &String| {
+        Pattern::parse(&anchor(text)).map_err(|error| InvalidRule::Pattern {
             rule: rule.to_owned(),
-            pattern: text,
+            pattern: text.clone(),
             reason: error.kind().to_string(),
         })
     };
-    patterns.into_iter().map(parse).collect::<Result<_, _>>().map(Some)
+    patterns.iter().map(parse).collect::<Result<_, _>>().map(Some)
 }
 
 fn below_work(pattern: &str) -> String {
@@ -220,6 +306,25 @@ mod tests {
         assert!(!reads(&rule, "/work/a"));
         let target = Target::of_url(&"https://api.example.test".parse().unwrap()).unwrap();
         assert!(rule.matches("fetch", Level::Dangerous, &Effect::Connect { target }));
+    }
+
+    #[test]
+    fn an_effect_is_read_as_it_is_shown() {
+        for text in [
+            "run",
+            "read /work/a b",
+            "write ",
+            "write /work/x\ny",
+            "connect udp://[::1]:53",
+            "connect http://a.test:80",
+        ] {
+            assert_eq!(text.parse::<Effect>().unwrap().to_string(), text);
+        }
+        for text in
+            ["", "runs", "read", "delete /work/a", "connect a.test", "connect ftp://a.test:1", "connect tcp://a.test"]
+        {
+            assert_eq!(text.parse::<Effect>(), Err(InvalidEffect(text.to_owned())));
+        }
     }
 
     #[test]

@@ -248,10 +248,8 @@ impl From<SecretSpec> for Written {
 /// Judges sending the secret `name` to `target` before anything is looked up: what the call holds, then what the person
 /// said of the secret. Where it stands in the request is for [`refuse_placement`] to refuse.
 pub fn judge_secret(held: &SecretScope, name: &SecretName, spec: Option<&SecretSpec>, target: &Target) -> Ruling {
-    if !held.contains(name) {
-        let reason =
-            format!("{name} is not granted: `[secrets] allowed` does not name it, or the tool does not ask for it.");
-        return Ruling::deny("secrets.grant", reason);
+    if let Some(refusal) = refuse_ungranted(held, name) {
+        return refusal;
     }
     let Some(spec) = spec else {
         return Ruling::deny("secrets.unknown", format!("No secret {name} is stored; a person can do that."));
@@ -263,6 +261,13 @@ pub fn judge_secret(held: &SecretScope, name: &SecretName, spec: Option<&SecretS
         Some(address) => judge_secret_path(target, &[address]),
         None => Ruling::allow("secrets.host", "The secret is bound to this target."),
     }
+}
+
+/// Returns the refusal of a secret that the call does not hold.
+pub(crate) fn refuse_ungranted(held: &SecretScope, name: &SecretName) -> Option<Ruling> {
+    let reason =
+        || format!("{name} is not granted: `[secrets] allowed` does not name it, or the tool does not ask for it.");
+    (!held.contains(name)).then(|| Ruling::deny("secrets.grant", reason()))
 }
 
 /// Judges sending secrets to `target` at `addresses`: nobody on the way may read them.

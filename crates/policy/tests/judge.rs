@@ -77,6 +77,7 @@ fn request(tool: &str, level: Level, effects: &[Effect]) -> CallRequest {
         effects: effects.iter().cloned().collect(),
         grant: grant(),
         limits: Limits::default(),
+        basis: None,
     }
 }
 
@@ -287,6 +288,7 @@ fn commit(paths: &[&str], principal: Principal, approved: &[Effect]) -> CommitRe
         changes: ChangeSet { mount: "/work".into(), changes: paths.iter().map(change).collect() },
         grant: grant(),
         approved: approved.iter().cloned().collect(),
+        basis: None,
     }
 }
 
@@ -460,6 +462,9 @@ fn a_found_address_needs_one_target_that_may_be_reached_there() {
 fn bytes_that_nobody_reads_go_to_no_host_with_a_blocked_url() {
     let network = NetworkRules { block_url: vec!["https://a.test/admin".parse().unwrap()], ..NetworkRules::default() };
     let egress = egress_over(&["*://*:*"], ALL, network, &BTreeSet::new());
-    let rule = |name: &str| egress.judge_raw(&Target::of_name(policy::Scheme::Tcp, name, 443).unwrap()).rule;
+    let rule = |name: &str| {
+        let target = Target::of_name(policy::Scheme::Tcp, name, 443).unwrap();
+        egress.judge_socket(&[target], "1.1.1.1".parse().unwrap()).unwrap().1.rule
+    };
     assert_eq!((rule("a.test"), rule("b.test")), ("network.block_url".into(), "all".into()));
 }

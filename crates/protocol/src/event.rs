@@ -3,11 +3,12 @@
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::change::{ChangeSet, Conflict};
 use crate::hash::ContentHash;
 use crate::id::{CallId, ChangeSetId, SessionId, TurnId};
-use crate::message::{ModelReply, ToolResult};
+use crate::message::{ModelReply, ToolCall, ToolResult};
 use crate::spending::{BudgetScope, Measure, Spending};
 use crate::tool::{CallUsage, Level};
 
@@ -30,6 +31,19 @@ pub enum EventBody {
     SessionOpened {
         principal: String,
         model: String,
+    },
+    /// The opening of a session that goes on from a turn of another: it begins with the events of `parent` up to the one
+    /// numbered `through`, which are not copied.
+    SessionForked {
+        principal: String,
+        model: String,
+        parent: SessionId,
+        turn: TurnId,
+        through: u64,
+    },
+    /// A person gave the session a name; the last one counts.
+    SessionNamed {
+        name: String,
     },
     TurnOpened {
         turn: TurnId,
@@ -91,6 +105,22 @@ pub enum EventBody {
         /// Messages at the end of the conversation that stay as they are.
         kept: usize,
     },
+    /// What the decisions that name `digest` were made by: rules, network, grant, limits. Once for each session and process.
+    PolicyStated {
+        digest: ContentHash,
+        /// `policy::PolicyRecord`, as data.
+        policy: Value,
+    },
+    /// What a tool was when the decisions that name `digest` were made: its component, level and requests.
+    ToolStated {
+        digest: ContentHash,
+        /// `policy::ToolRecord`, as data.
+        tool: Value,
+    },
+    /// A person proposed a call by hand. What a model proposes is in its reply.
+    CallProposed {
+        proposal: ToolCall,
+    },
     /// A proposed call was judged. No tool runs without this row before it.
     CallDecided {
         call: CallId,
@@ -142,9 +172,15 @@ pub enum EventBody {
         rule: String,
         /// Why, for people.
         reason: String,
-        /// The names of the secrets that are sent along; no value is ever here.
+        /// The names of the secrets that are sent along, or were not allowed to be; no value is ever here.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         secrets: Vec<String>,
+        /// Path and query of the URL as it was judged, with placeholders; absent of sockets, and where it is long.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        path: Option<String>,
+        /// The addresses that were judged, where it was refused after they were known.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        found: Vec<IpAddr>,
     },
     RequestFinished {
         call: CallId,
@@ -237,6 +273,19 @@ pub struct DecisionRecord {
     pub effects: Vec<String>,
     /// Why, for people.
     pub reason: String,
+    /// What it was made by. Absent from answers, which rest on their question, and from journals before there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basis: Option<Basis>,
+}
+
+/// Where the journal has what a decision was made by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Basis {
+    /// Of [`EventBody::PolicyStated`].
+    pub policy: ContentHash,
+    /// Of [`EventBody::ToolStated`]; absent where a person takes something back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<ContentHash>,
 }
 
 /// How a request ended.

@@ -20,8 +20,8 @@ mod tool;
 
 pub use change::{Change, ChangeSet, Conflict, Node};
 pub use event::{
-    CallOutcome, CommitOutcome, DecisionRecord, Event, EventBody, ModelFailure, ModelFailureKind, Observation, Purpose,
-    RequestOutcome, Stamp, StopCause, TurnOutcome, Verdict,
+    Basis, CallOutcome, CommitOutcome, DecisionRecord, Event, EventBody, ModelFailure, ModelFailureKind, Observation,
+    Purpose, RequestOutcome, Stamp, StopCause, TurnOutcome, Verdict,
 };
 pub use hash::{ContentHash, Hasher, InvalidHash};
 pub use id::{CallId, ChangeSetId, InvalidId, SessionId, TurnId};

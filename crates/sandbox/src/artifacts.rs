@@ -55,12 +55,12 @@ impl Kind {
 pub(crate) struct Key(ContentHash);
 
 impl Key {
-    /// Returns the name for `wasm` as `engine` compiles it.
-    pub(crate) fn new(engine: &Engine, wasm: &[u8]) -> Self {
+    /// Returns the name for the component `content` as `engine` compiles it.
+    pub(crate) fn new(engine: &Engine, content: &ContentHash) -> Self {
         let mut digest = Digest::default();
         FORMAT.hash(&mut digest);
         engine.precompile_compatibility_hash().hash(&mut digest);
-        digest.0.field(ContentHash::of(wasm).as_str().as_bytes());
+        digest.0.field(content.as_str().as_bytes());
         Self(digest.0.finish())
     }
 }

@@ -7,12 +7,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use policy::Permit;
+use protocol::ContentHash;
 use tokio::sync::OnceCell;
 use wasmtime_wasi::p2::bindings::CommandPre;
 
 use crate::host::{Channel, Host, Program};
 use crate::run::{Running, Started, carry, unrun};
 use crate::tool::{declared, sized};
+use crate::wasm::Wasm;
 use crate::{Call, Ending, LoadError, Outcome, Sandbox, Shared};
 
 /// A command that can run. Clones share it.
@@ -21,7 +23,7 @@ pub struct LoadedCommand(Arc<Command>);
 
 struct Command {
     sandbox: Arc<Shared>,
-    wasm: Cow<'static, [u8]>,
+    wasm: Wasm,
     imports: Vec<String>,
     code: OnceCell<CommandPre<Host>>,
 }
@@ -40,8 +42,8 @@ impl Sandbox {
     ///
     /// Its code is compiled or loaded by its first call.
     pub fn load_command(&self, wasm: impl Into<Cow<'static, [u8]>>) -> Result<LoadedCommand, LoadError> {
-        let wasm = sized(wasm.into())?;
-        let imports = declared(&wasm)?.imports;
+        let wasm = Wasm::new(sized(wasm.into())?);
+        let imports = declared(wasm.bytes())?.imports;
         let command = Command { sandbox: self.0.clone(), wasm, imports, code: OnceCell::new() };
         Ok(LoadedCommand(Arc::new(command)))
     }
@@ -68,6 +70,11 @@ impl Sandbox {
 }
 
 impl LoadedCommand {
+    /// Returns the hash of the component's bytes.
+    pub fn content(&self) -> &ContentHash {
+        self.0.wasm.content()
+    }
+
     /// Returns the interfaces that the component imports, with their versions: `wasi:io/streams@0.2.6`.
     pub fn imports(&self) -> &[String] {
         &self.0.imports
@@ -91,7 +98,7 @@ impl LoadedCommand {
 }
 
 impl Shared {
-    fn command(&self, wasm: &[u8]) -> Result<CommandPre<Host>, LoadError> {
+    fn command(&self, wasm: &Wasm) -> Result<CommandPre<Host>, LoadError> {
         CommandPre::new(self.linked(wasm)?).map_err(LoadError::World)
     }
 }

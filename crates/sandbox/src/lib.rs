@@ -27,6 +27,7 @@ mod limiter;
 mod outcome;
 mod run;
 mod tool;
+mod wasm;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use policy::Limits;
-use protocol::ToolDefinition;
+use protocol::{ContentHash, ToolDefinition};
 use tokio::sync::OnceCell;
 use wasmtime::component::{Component, InstancePre};
 
@@ -13,6 +13,7 @@ use crate::bindings::tool::{ToolGuestPre, exports::boxagnts::tool::tool::Definit
 use crate::compile::Excess;
 use crate::declared::Declared;
 use crate::host::{self, Host};
+use crate::wasm::Wasm;
 use crate::{Ending, Sandbox, Shared, run};
 
 /// Largest component that is accepted: compiling takes time and memory in proportion, and no real tool is near it.
@@ -74,7 +75,7 @@ pub struct LoadedTool(Arc<Tool>);
 
 struct Tool {
     sandbox: Arc<Shared>,
-    wasm: Cow<'static, [u8]>,
+    wasm: Wasm,
     imports: Vec<String>,
     definitions: OnceCell<Vec<ToolDefinition>>,
     code: OnceCell<ToolGuestPre<Host>>,
@@ -87,8 +88,8 @@ impl Sandbox {
     /// or loaded from the cache by its first call. Any other is asked once ever what it offers; until it has been, this
     /// compiles it, and blocks.
     pub fn load(&self, wasm: impl Into<Cow<'static, [u8]>>) -> Result<LoadedTool, LoadError> {
-        let wasm = sized(wasm.into())?;
-        let declared = declared(&wasm)?;
+        let wasm = Wasm::new(sized(wasm.into())?);
+        let declared = declared(wasm.bytes())?;
         let (mut definitions, mut code) = (OnceCell::new(), OnceCell::new());
         if !declared.definitions.is_empty() {
             definitions = OnceCell::from(checked(declared.definitions)?);
@@ -115,6 +116,11 @@ pub(crate) fn declared(wasm: &[u8]) -> Result<Declared, LoadError> {
 }
 
 impl LoadedTool {
+    /// Returns the hash of the component's bytes.
+    pub fn content(&self) -> &ContentHash {
+        self.0.wasm.content()
+    }
+
     /// Returns the interfaces that the component imports, with their versions: `wasi:io/streams@0.2.6`.
     pub fn imports(&self) -> &[String] {
         &self.0.imports
@@ -153,24 +159,24 @@ impl LoadedTool {
 
 impl Shared {
     /// Returns what the component `wasm` answered when it was asked.
-    fn answered(&self, wasm: &[u8]) -> Option<Vec<ToolDefinition>> {
-        let bytes = self.artifacts.read(&Key::new(&self.engine, wasm), Kind::Definitions)?;
+    fn answered(&self, wasm: &Wasm) -> Option<Vec<ToolDefinition>> {
+        let bytes = self.artifacts.read(&Key::new(&self.engine, wasm.content()), Kind::Definitions)?;
         serde_json::from_slice(&bytes).ok()
     }
 
-    fn remember(&self, wasm: &[u8], definitions: &[ToolDefinition]) {
+    fn remember(&self, wasm: &Wasm, definitions: &[ToolDefinition]) {
         let bytes = serde_json::to_vec(definitions).expect("definitions are plain data");
         // Without the cache the component is asked again next time.
-        let _ = self.artifacts.write(&Key::new(&self.engine, wasm), Kind::Definitions, &bytes);
+        let _ = self.artifacts.write(&Key::new(&self.engine, wasm.content()), Kind::Definitions, &bytes);
     }
 
-    fn code(&self, wasm: &[u8]) -> Result<ToolGuestPre<Host>, LoadError> {
+    fn code(&self, wasm: &Wasm) -> Result<ToolGuestPre<Host>, LoadError> {
         ToolGuestPre::new(self.linked(wasm)?).map_err(LoadError::World)
     }
 
     /// Returns the code of `wasm` with its imports answered.
-    pub(crate) fn linked(&self, wasm: &[u8]) -> Result<InstancePre<Host>, LoadError> {
-        let component = self.component(&Key::new(&self.engine, wasm), wasm)?;
+    pub(crate) fn linked(&self, wasm: &Wasm) -> Result<InstancePre<Host>, LoadError> {
+        let component = self.component(&Key::new(&self.engine, wasm.content()), wasm.bytes())?;
         self.linker.instantiate_pre(&component).map_err(LoadError::World)
     }
 

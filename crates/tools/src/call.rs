@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use policy::{CallRequest, CommitPermit, CommitRequest, Decision, Denial, Effect, Judged, Permit};
 use protocol::{
-    Arguments, CallOutcome, CallUsage, ChangeSet, ChangeSetId, CommitOutcome, Conflict, EventBody, Observation,
+    Arguments, Basis, CallOutcome, CallUsage, ChangeSet, ChangeSetId, CommitOutcome, Conflict, EventBody, Observation,
     StopCause, ToolCall, ToolResult, Verdict, canonical,
 };
 use sandbox::{Call, Ending, Mount, Network, NotRecorded, Outcome, Refusal};
@@ -149,7 +149,7 @@ impl Calling<'_> {
         tool: &Tool,
         arguments: &Value,
     ) -> Result<Result<(Permit, BTreeSet<Effect>), Ended>, ToolsError> {
-        let request = self.request(tool, arguments);
+        let request = self.request(tool, arguments)?;
         let effects = request.effects.clone();
         let judged = self.tools.judge.judge_call(request);
         let asked = judged.verdict() == Verdict::Ask;
@@ -160,9 +160,9 @@ impl Calling<'_> {
         })
     }
 
-    fn request(&self, tool: &Tool, arguments: &Value) -> CallRequest {
+    fn request(&self, tool: &Tool, arguments: &Value) -> Result<CallRequest, ToolsError> {
         let mounts: Vec<&str> = self.session.grant().mounts().map(|(mount, _)| mount).collect();
-        CallRequest {
+        Ok(CallRequest {
             call: self.proposal.call.clone(),
             principal: self.session.principal().clone(),
             tool: tool.manifest.name.clone(),
@@ -171,7 +171,12 @@ impl Calling<'_> {
             effects: tool.manifest.effects(arguments, &mounts),
             grant: self.session.grant().attenuate(&tool.manifest.request(self.session.grant())),
             limits: self.tools.limits.meet(&tool.limits),
-        }
+            basis: Some(self.basis(tool)?),
+        })
+    }
+
+    fn basis(&self, tool: &Tool) -> Result<Basis, ToolsError> {
+        Ok(self.session.basis(&self.journal(), self.tools, tool)?)
     }
 
     /// Records a judgement and, when it asks, the answer. `None` means that it was cancelled while waiting.
@@ -335,6 +340,7 @@ impl Calling<'_> {
             changes: changes.clone(),
             grant: self.session.grant().clone(),
             approved: approved.clone(),
+            basis: Some(self.basis(tool)?),
         };
         let judged = self.tools.judge.judge_commit(request);
         let detail = match judged.verdict() {

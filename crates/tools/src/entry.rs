@@ -1,11 +1,12 @@
 //! A tool of the registry: its manifest and component, and what becomes of them when it is first named.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use policy::{Limits, Permit};
-use protocol::{CallUsage, ToolDefinition};
+use policy::{Limits, Permit, ToolRecord};
+use protocol::{CallUsage, ContentHash, ToolDefinition};
 use sandbox::{Call, Ending, Invocation, LoadError, LoadedCommand, LoadedTool, Outcome, Sandbox};
+use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use crate::command::{Command, InvalidCommand};
@@ -22,6 +23,8 @@ pub struct Tool {
     pub(crate) limits: Limits,
     pub(crate) schema: Schema,
     body: Body,
+    /// What decisions about it are made by, worked out by the first.
+    record: OnceLock<(ContentHash, Value)>,
 }
 
 /// How a tool is carried out.
@@ -33,6 +36,19 @@ enum Body {
 }
 
 impl Tool {
+    /// Returns what the journal keeps of this tool, with its digest.
+    pub(crate) fn stated(&self) -> &(ContentHash, Value) {
+        self.record.get_or_init(|| {
+            let component = match &self.body {
+                Body::Typed(component) => component.content(),
+                Body::Command(component, _) => component.content(),
+            };
+            let Manifest { name, version, level, .. } = self.manifest.clone();
+            let request = self.manifest.asks_for();
+            ToolRecord { name, version, component: component.clone(), level, request, limits: self.limits }.stated()
+        })
+    }
+
     /// Compiles or loads the code now: whether it can be used at all.
     pub(crate) async fn prepare(&self) -> Result<(), RegistryError> {
         let prepared = match &self.body {
@@ -102,7 +118,7 @@ impl Entry {
         // Met with the session's limits at every call: a manifest can narrow them, never widen.
         let limits = manifest.limits.resolve(&Limits::MAX);
         let limits = limits.map_err(|source| RegistryError::Limits { tool: tool(), source })?;
-        Ok(Tool { manifest, definition, limits, schema, body })
+        Ok(Tool { manifest, definition, limits, schema, body, record: OnceLock::new() })
     }
 
     async fn body(&self, sandbox: &Sandbox) -> Result<(Body, ToolDefinition), RegistryError> {

@@ -1,8 +1,7 @@
 //! Manifests: what a tool asks for.
 
 use policy::{
-    Access, Effect, GrantSpec, HostPattern, InvalidPath, LimitsSpec, NetworkScope, SecretScope, Target, ToolScope,
-    resolve_argument,
+    Access, Effect, GrantSpec, HostPattern, InvalidPath, LimitsSpec, Request, SecretScope, Target, resolve_argument,
 };
 use protocol::Level;
 use serde::de::Error as _;
@@ -181,11 +180,13 @@ impl Manifest {
 
     /// Returns what this tool asks for of `held`.
     pub fn request(&self, held: &policy::Grant) -> GrantSpec {
-        let access = self.capabilities.files.access();
-        let files = held.mounts().filter_map(|(mount, _)| access.map(|access| (mount.to_owned(), access))).collect();
-        let tools = ToolScope::Only(BTreeSet::from([self.name.clone()]));
-        let network = NetworkScope::of(self.capabilities.network.clone());
-        GrantSpec { files, tools, network, secrets: self.capabilities.secrets.clone() }
+        self.asks_for().of(held.as_spec(), &self.name)
+    }
+
+    /// Returns what this tool asks for of whatever is held.
+    pub fn asks_for(&self) -> Request {
+        let Capabilities { files, network, secrets } = self.capabilities.clone();
+        Request { files: files.access(), network, secrets }
     }
 
     /// Returns the effects that `arguments` name. A path outside every mount stays as it was written, so that it is

@@ -1,15 +1,16 @@
 //! What the tools keep of one session: who asks, with which grant, what was read, and where whole outputs lie.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use policy::{Grant, Principal};
-use protocol::{CallId, ContentHash, Observation, SessionId, Stamp};
+use policy::{Grant, PolicyRecord, Principal, Recorder as _};
+use protocol::{Basis, CallId, ContentHash, EventBody, Observation, SessionId, Stamp};
 use sandbox::Mount;
 use stage::Base;
-use workspace::{SessionTmp, Workspace};
+use workspace::{JournalError, SessionJournal, SessionTmp, Workspace};
 
-use crate::ToolsError;
+use crate::entry::Tool;
+use crate::{Tools, ToolsError};
 
 /// The guest's name of the read-only mount of whole outputs.
 pub(crate) const RESULTS: &str = "/results";
@@ -30,6 +31,10 @@ pub struct ToolSession {
     results: Base,
     tmp: Arc<SessionTmp>,
     seen: Mutex<BTreeMap<(String, String), Stamp>>,
+    /// What this process stated in the session's journal, by its digest.
+    stated: Mutex<BTreeSet<ContentHash>>,
+    /// The digest of the policy that its calls are judged by.
+    policy: OnceLock<ContentHash>,
 }
 
 impl ToolSession {
@@ -43,7 +48,8 @@ impl ToolSession {
     ) -> Result<Self, ToolsError> {
         let results = Base::open(&workspace.results(&id)?)?;
         let tmp = Arc::new(SessionTmp::open(workspace, &id)?);
-        let session = Self { id, principal, grant, results, tmp, seen: Mutex::default() };
+        let (seen, stated, policy) = (Mutex::default(), Mutex::default(), OnceLock::new());
+        let session = Self { id, principal, grant, results, tmp, seen, stated, policy };
         session.remember(observed);
         Ok(session)
     }
@@ -78,6 +84,29 @@ impl ToolSession {
     /// Keeps the whole output of a call where [`Self::result_path`] says.
     pub(crate) fn keep(&self, workspace: &Workspace, call: &CallId, text: &str) -> Result<ContentHash, ToolsError> {
         Ok(workspace.keep_result(&self.id, call, text)?)
+    }
+
+    /// Returns where the journal has what calls of `tool` are judged by; the first to need it writes it down.
+    pub(crate) fn basis(
+        &self,
+        journal: &SessionJournal<'_>,
+        tools: &Tools,
+        tool: &Tool,
+    ) -> Result<Basis, JournalError> {
+        // Held while writing: a call beside this one must not go on before it is there.
+        let mut stated = self.stated.lock().unwrap_or_else(PoisonError::into_inner);
+        let policy = if let Some(policy) = self.policy.get() {
+            policy.clone()
+        } else {
+            let policy = journal.state_policy(&PolicyRecord::of(&tools.judge, self.grant.spec(), tools.limits))?;
+            self.policy.get_or_init(|| policy).clone()
+        };
+        let (digest, record) = tool.stated();
+        if !stated.contains(digest) {
+            journal.record(EventBody::ToolStated { digest: digest.clone(), tool: record.clone() })?;
+            stated.insert(digest.clone());
+        }
+        Ok(Basis { policy, tool: Some(digest.clone()) })
     }
 
     /// Returns what the calls of this session saw of `mount`.

@@ -2,6 +2,7 @@
 //! ignored, guessed at or written to.
 
 mod budget;
+pub(crate) mod cases;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -88,7 +89,7 @@ pub enum ConfigError {
 }
 
 /// The file as it is written.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, bound = "P: DeserializeOwned")]
 struct File<P> {
     model: Option<String>,
@@ -173,9 +174,14 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    fn invalid(&self, span: Option<Range<usize>>, message: String, hint: Option<String>) -> ConfigError {
+    /// Returns the line where `span` begins, from 1.
+    fn line(&self, span: Option<Range<usize>>) -> usize {
         let start = span.map_or(0, |span| span.start).min(self.text.len());
-        let line = self.text.get(..start).map_or(0, |before| before.matches('\n').count()) + 1;
+        self.text.get(..start).map_or(0, |before| before.matches('\n').count()) + 1
+    }
+
+    fn invalid(&self, span: Option<Range<usize>>, message: String, hint: Option<String>) -> ConfigError {
+        let line = self.line(span);
         ConfigError::Invalid { path: self.path.to_owned(), line, message, hint }
     }
 

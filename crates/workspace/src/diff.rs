@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use std::io::Read;
 
 use protocol::{Change, ChangeSet, ContentHash, Node};
-use similar::{Algorithm, TextDiff};
+use serde::Serialize;
+use similar::{Algorithm, ChangeTag, TextDiff};
 use stage::StageError;
 
 use crate::commit::CommitError;
@@ -64,6 +65,31 @@ pub(crate) fn unified(changes: &ChangeSet, open: &mut Open<'_>) -> Result<String
         text.push_str(&entry.text(open)?);
     }
     Ok(text)
+}
+
+/// Lines that one change added and removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct LineCount {
+    pub added: usize,
+    pub removed: usize,
+}
+
+/// Returns what each change adds and removes, in order; `None` of what is not compared line by line.
+pub(crate) fn line_counts(changes: &ChangeSet, open: &mut Open<'_>) -> Result<Vec<Option<LineCount>>> {
+    let count = |change: &Change| {
+        let sides = (side(&change.before, Some(&change.path), open)?, side(&change.after, None, open)?);
+        Ok(match sides {
+            (Side::Text(was), Side::Text(is)) => Some(counted(&was, &is)),
+            _ => None,
+        })
+    };
+    changes.changes.iter().map(count).collect()
+}
+
+fn counted(was: &str, is: &str) -> LineCount {
+    let diff = TextDiff::configure().algorithm(Algorithm::Histogram).diff_lines(was, is);
+    let of = |tag: ChangeTag| diff.iter_all_changes().filter(|change| change.tag() == tag).count();
+    LineCount { added: of(ChangeTag::Insert), removed: of(ChangeTag::Delete) }
 }
 
 /// One change as it is shown.

@@ -12,6 +12,9 @@
 
 #![warn(clippy::unwrap_used)]
 
+mod account;
+mod again;
+mod basis;
 mod blobs;
 mod commit;
 mod config;
@@ -29,13 +32,16 @@ mod state;
 mod text;
 mod workspace;
 
+pub use account::{CallAccount, CommitAccount, JudgedAccount, Policy, ReplyAccount, RequestAccount, SessionAccount};
+pub use again::{Again, Ruled, Subject, Unjudged, WhatIf};
 pub use blobs::{BlobError, BlobReader, Blobs};
 pub use commit::{Commit, CommitError, Committed, Undo};
+pub use config::cases::{CaseSpec, Cases, CasesPolicy, PolicyCase};
 pub use config::{BudgetSpec, Config, ConfigError, InvalidBudget, MapDir, SpendingSpec, Time, Usd};
-pub use diff::DiffError;
+pub use diff::{DiffError, LineCount};
 pub use journal::{
-    Balance, ChangeSetRecord, ChangeSetState, Durability, Held, Journal, JournalError, LookupError, SessionJournal,
-    SessionSummary,
+    Balance, ChangeSetRecord, ChangeSetState, Chapter, Durability, Held, InvalidName, Journal, JournalError,
+    LookupError, Passage, SessionJournal, SessionSummary, TurnPlace, session_name,
 };
 pub use lease::{LeaseError, SessionLease};
 pub use projection::{CallView, ChangeSetView, Counted, FinishedCall, PendingCall, SessionView, TurnView};

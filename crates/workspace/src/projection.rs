@@ -7,6 +7,7 @@ use protocol::{
     EventBody, Message, ModelReply, Observation, Part, Purpose, Role, Spending, StopReason, TokenUsage, ToolCall,
     ToolResult, TurnId, TurnOutcome,
 };
+use serde::Serialize;
 
 use crate::journal::ChangeSetState;
 
@@ -88,13 +89,22 @@ pub struct CallView {
 }
 
 /// How a call ended.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FinishedCall {
     pub outcome: CallOutcome,
     pub summary: String,
     pub usage: CallUsage,
     pub result: ToolResult,
     pub full_output: Option<ContentHash>,
+}
+
+impl FinishedCall {
+    /// Returns what `event` says, if a call finished there.
+    pub(crate) fn of(event: &EventBody) -> Option<Self> {
+        let EventBody::CallFinished { outcome, summary, usage, result, full_output, .. } = event else { return None };
+        let (outcome, summary, usage) = (outcome.clone(), summary.clone(), *usage);
+        Some(Self { outcome, summary, usage, result: result.clone(), full_output: full_output.clone() })
+    }
 }
 
 /// A call that was proposed and has no result.
@@ -151,7 +161,7 @@ impl SessionView {
     pub fn apply(&mut self, event: &Event) {
         self.last_sequence = event.sequence;
         match &event.body {
-            EventBody::SessionOpened { principal, model } => {
+            EventBody::SessionOpened { principal, model } | EventBody::SessionForked { principal, model, .. } => {
                 (self.principal, self.model) = (principal.clone(), model.clone());
             }
             EventBody::TurnOpened { turn, text } => self.open(turn, text, event.recorded_at_ms),
@@ -175,6 +185,10 @@ impl SessionView {
             }
             EventBody::Compacted { summary, kept, .. } => self.compact(summary, *kept),
             EventBody::RetryPlanned { .. }
+            | EventBody::SessionNamed { .. }
+            | EventBody::PolicyStated { .. }
+            | EventBody::ToolStated { .. }
+            | EventBody::CallProposed { .. }
             | EventBody::LookupStarted { .. }
             | EventBody::RequestDecided { .. }
             | EventBody::RequestFinished { .. } => {}
@@ -271,17 +285,8 @@ impl SessionView {
     }
 
     fn finish_call(&mut self, event: &EventBody) {
-        let EventBody::CallFinished { call, tool, outcome, result, summary, full_output, usage, observed } = event
-        else {
-            return;
-        };
-        self.call(call, tool).finished = Some(FinishedCall {
-            outcome: outcome.clone(),
-            summary: summary.clone(),
-            usage: *usage,
-            result: result.clone(),
-            full_output: full_output.clone(),
-        });
+        let EventBody::CallFinished { call, tool, result, observed, .. } = event else { return };
+        self.call(call, tool).finished = FinishedCall::of(event);
         for seen in observed {
             self.observe(seen);
         }

@@ -7,14 +7,14 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use protocol::{CallId, ChangeSet, ChangeSetId, ContentHash, SessionId};
+use protocol::{CallId, ChangeSet, ChangeSetId, ContentHash, EventBody, SessionId};
 use stage::{Base, Clock, Stage, StageError};
 
 use crate::blobs::{BlobError, Blobs};
 use crate::commit::{CommitError, Committed};
-use crate::diff::{DiffError, unified};
+use crate::diff::{DiffError, LineCount, line_counts, unified};
 use crate::exclude::exclude;
-use crate::journal::{Durability, Journal, JournalError};
+use crate::journal::{Chapter, Durability, Journal, JournalError, TurnPlace};
 use crate::lease::{LeaseError, SessionLease};
 use crate::projection::SessionView;
 use crate::state::{State, at};
@@ -137,11 +137,25 @@ impl Workspace {
         SessionLease::take(&self.state.locks(), session)
     }
 
-    /// Replays `session`.
+    /// Replays `session`, from the beginning of what it goes on from.
     pub fn view(&self, session: &SessionId) -> std::result::Result<SessionView, JournalError> {
         let mut view = SessionView::default();
-        self.journal.for_each(session, |event| view.apply(&event))?;
+        self.journal.for_each_told(session, |event| view.apply(&event))?;
         Ok(view)
+    }
+
+    /// Opens the session `id`, which goes on from a turn of another. Its whole outputs are there too.
+    pub fn fork(&self, id: &SessionId, from: &TurnPlace, principal: &str, model: &str) -> Result<()> {
+        let (principal, model) = (principal.to_owned(), model.to_owned());
+        let Chapter { session: parent, through } = from.chapter.clone();
+        let forked = EventBody::SessionForked { principal, model, parent, turn: from.turn.clone(), through };
+        self.journal.append(id, &[forked], Durability::Power)?;
+        for call in self.view(id)?.calls {
+            if let Some(hash) = call.finished.and_then(|finished| finished.full_output) {
+                self.link_result(id, &call.call, &hash)?;
+            }
+        }
+        Ok(())
     }
 
     /// Returns the directory of a session's whole outputs, made if there is none.
@@ -152,15 +166,19 @@ impl Workspace {
     /// Keeps a call's whole output as a blob, and as `CALL.txt` in [`Self::results`].
     pub fn keep_result(&self, session: &SessionId, call: &CallId, text: &str) -> Result<ContentHash> {
         let hash = self.blobs.put(text.as_bytes(), Durability::Process)?;
-        let (blob, path) = (self.blobs.path(&hash), self.results(session)?.join(format!("{call}.txt")));
+        self.link_result(session, call, &hash)?;
+        Ok(hash)
+    }
+
+    fn link_result(&self, session: &SessionId, call: &CallId, hash: &ContentHash) -> Result<()> {
+        let (blob, path) = (self.blobs.path(hash), self.results(session)?.join(format!("{call}.txt")));
         // A call that is carried out again after a crash says it anew; writing over the name would reach the old blob.
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&path)(error)),
             _ => {}
         }
         // Not every file system has links.
-        fs::hard_link(&blob, &path).or_else(|_| fs::copy(&blob, &path).map(drop)).map_err(at(&path))?;
-        Ok(hash)
+        fs::hard_link(&blob, &path).or_else(|_| fs::copy(&blob, &path).map(drop)).map_err(at(&path))
     }
 
     /// Returns what a commit of `changes` would do, as unified text that is harmless on a terminal.
@@ -177,6 +195,11 @@ impl Workspace {
     /// Returns what a change set did, as unified text that is harmless on a terminal.
     pub fn diff(&self, changes: &ChangeSet) -> std::result::Result<String, DiffError> {
         unified(changes, &mut |hash, _| Ok(self.content(hash)?))
+    }
+
+    /// Returns what each change of a change set added and removed; `None` of what is not compared line by line.
+    pub fn line_counts(&self, changes: &ChangeSet) -> std::result::Result<Vec<Option<LineCount>>, DiffError> {
+        line_counts(changes, &mut |hash, _| Ok(self.content(hash)?))
     }
 
     pub(crate) fn mounted(&self, name: &str) -> std::result::Result<&Mounted, CommitError> {

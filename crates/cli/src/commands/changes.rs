@@ -1,7 +1,7 @@
 //! `boxagnts changes`: what was changed, and taking it back.
 
-use policy::{CommitRequest, Decision, Judge, Principal};
-use protocol::{ChangeSetId, CommitOutcome, Level};
+use policy::{CommitRequest, Decision, PolicyRecord, Principal};
+use protocol::{Basis, ChangeSetId, CommitOutcome, Level};
 use workspace::{ChangeSetRecord, ChangeSetState, Undo, Workspace, block_for_terminal, for_terminal};
 
 use super::{moment, print};
@@ -84,7 +84,9 @@ fn taken_back(word: &str) -> &'static str {
 
 /// Takes a change set back, as the person at the terminal: judged and recorded like every commit.
 pub(crate) fn take_back(site: &Site, workspace: &Workspace, set: &ChangeSetRecord) -> Result<CommitOutcome, Failure> {
-    let judge = Judge::new(site.config.rules.clone()).map_err(Failure::usage)?;
+    let (judge, grant) = (site.judge()?, site.grant());
+    let journal = workspace.journal().session(&set.session);
+    let policy = journal.state_policy(&PolicyRecord::of(&judge, grant.spec(), site.config.limits))?;
     let request = CommitRequest {
         change_set: ChangeSetId::from_random(random()),
         call: None,
@@ -92,10 +94,10 @@ pub(crate) fn take_back(site: &Site, workspace: &Workspace, set: &ChangeSetRecor
         tool: "undo".into(),
         level: Level::Write,
         changes: workspace.inverse(&set.change_set)?,
-        grant: site.grant(),
+        grant,
         approved: std::collections::BTreeSet::new(),
+        basis: Some(Basis { policy, tool: None }),
     };
-    let journal = workspace.journal().session(&set.session);
     match judge.judge_commit(request).record(&journal)? {
         Decision::Allow(permit) => Ok(workspace.undo(Undo { permit, of: &set.change_set })?.outcome),
         Decision::Deny(denial) => {

@@ -3,13 +3,18 @@
 pub(crate) mod changes;
 pub(crate) mod demo;
 pub(crate) mod doctor;
+pub(crate) mod explain;
+pub(crate) mod export;
 pub(crate) mod extension;
+pub(crate) mod policy;
 pub(crate) mod run;
 pub(crate) mod secret;
 pub(crate) mod session;
 pub(crate) mod tool;
 
 use std::io::{Write as _, stdout};
+
+use protocol::Verdict;
 
 use crate::exit::Failure;
 
@@ -27,6 +32,15 @@ pub(crate) fn argument_or_stdin(text: &str) -> Result<String, Failure> {
         "-" => std::io::read_to_string(std::io::stdin())
             .map_err(|error| Failure::usage(format!("stdin cannot be read: {error}"))),
         text => Ok(text.to_owned()),
+    }
+}
+
+/// Returns a verdict as rules write it.
+pub(crate) fn verdict_word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Allow => "allow",
+        Verdict::Ask => "ask",
+        Verdict::Deny => "deny",
     }
 }
 

@@ -65,7 +65,7 @@ pub(crate) async fn resume(place: &Place, resume: Resume) -> Result<Exit, Failur
 }
 
 fn find(workspace: &Workspace, prefix: &str) -> Result<SessionId, Failure> {
-    workspace.journal().find_session(prefix).map_err(|error| lookup(error, "boxagnts session list"))
+    workspace.journal().find_session_or_name(prefix).map_err(|error| lookup(error, "boxagnts session list"))
 }
 
 fn latest_unfinished(workspace: &Workspace) -> Result<SessionId, Failure> {

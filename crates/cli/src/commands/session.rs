@@ -1,17 +1,25 @@
 //! `boxagnts session`: what happened, replayed from the journal.
 
-use protocol::{Arguments, Event, EventBody, Part, TurnOutcome, Verdict, canonical};
-use workspace::{SessionSummary, block_for_terminal, for_terminal};
+use protocol::{Arguments, Event, EventBody, Part, SessionId, TurnOutcome, Verdict, canonical};
+use workspace::{
+    Durability, Passage, SessionSummary, TurnPlace, Workspace, block_for_terminal, for_terminal, session_name,
+};
 
 use super::{moment, print};
 use crate::args::{Output, Place};
-use crate::boot::Site;
+use crate::boot::{Site, random};
 use crate::exit::{Exit, Failure};
 use crate::progress::{duration, finished};
 use crate::translate::{amount, lookup};
 
 /// Sessions that are listed.
 const LISTED: usize = 200;
+
+/// Passages that a search shows.
+const FOUND: usize = 50;
+
+/// Digits of a turn's number, and no more.
+const MOST_DIGITS: usize = 8;
 
 /// Characters of a task in the list, and of arguments in a replay.
 const SHOWN: usize = 100;
@@ -30,11 +38,14 @@ pub(crate) fn list(place: &Place) -> Result<Exit, Failure> {
 
 fn line(session: &SessionSummary) -> String {
     let ended = session.last_outcome.as_ref().map_or("unfinished", outcome_word);
-    let task = shorten(session.first_text.as_deref().unwrap_or("(tool calls by hand)"));
-    format!("{}  {}  {ended:<10} {task}", session.session, moment(session.last_at_ms))
+    let without = if session.parent.is_some() { "(nothing yet)" } else { "(tool calls by hand)" };
+    let task = shorten(session.first_text.as_deref().unwrap_or(without));
+    let name = session.name.as_ref().map_or_else(String::new, |name| format!("[{}] ", for_terminal(name)));
+    let from = session.parent.as_ref().map_or_else(String::new, |(parent, _)| format!("(from {parent}) "));
+    format!("{}  {}  {ended:<10} {name}{from}{task}", session.session, moment(session.last_at_ms))
 }
 
-fn outcome_word(outcome: &TurnOutcome) -> &'static str {
+pub(super) fn outcome_word(outcome: &TurnOutcome) -> &'static str {
     match outcome {
         TurnOutcome::Done => "done",
         TurnOutcome::MaxTurns { .. } | TurnOutcome::MaxTokens | TurnOutcome::ContextFull { .. } => "limit",
@@ -46,11 +57,16 @@ fn outcome_word(outcome: &TurnOutcome) -> &'static str {
     }
 }
 
-pub(crate) fn show(place: &Place, prefix: &str, output: Output) -> Result<Exit, Failure> {
+/// Returns the session that `name` means.
+pub(crate) fn find(workspace: &Workspace, name: &str) -> Result<SessionId, Failure> {
+    workspace.journal().find_session_or_name(name).map_err(|error| lookup(error, "boxagnts session list"))
+}
+
+pub(crate) fn show(place: &Place, id: &str, turns: Option<u32>, output: Output) -> Result<Exit, Failure> {
     let workspace = Site::find(place)?.workspace()?;
-    let id = workspace.journal().find_session(prefix).map_err(|error| lookup(error, "boxagnts session list"))?;
+    let id = find(&workspace, id)?;
     let mut result = Ok(());
-    workspace.journal().for_each(&id, |event| {
+    let each = |event: Event| {
         let lines = match output {
             Output::Json => Some(json_line(&event)),
             Output::Text => told(&event),
@@ -58,8 +74,95 @@ pub(crate) fn show(place: &Place, prefix: &str, output: Output) -> Result<Exit, 
         if let (Some(lines), true) = (lines, result.is_ok()) {
             result = print(&lines);
         }
-    })?;
+    };
+    match turns {
+        Some(turns) => workspace.journal().for_each_of_last(&id, turns as usize, each)?,
+        None => workspace.journal().for_each_told(&id, each)?,
+    }
     result.map(|()| Exit::Done)
+}
+
+pub(crate) fn name(place: &Place, id: &str, name: &str) -> Result<Exit, Failure> {
+    let workspace = Site::find(place)?.workspace()?;
+    let id = find(&workspace, id)?;
+    call(&workspace, &id, name)?;
+    Ok(Exit::Done)
+}
+
+/// Gives `id` a name that no other session has.
+fn call(workspace: &Workspace, id: &SessionId, name: &str) -> Result<(), Failure> {
+    let name = unused(workspace, id, name)?.to_owned();
+    workspace.journal().append(id, &[EventBody::SessionNamed { name }], Durability::Process)?;
+    Ok(())
+}
+
+fn unused<'a>(workspace: &Workspace, id: &SessionId, name: &'a str) -> Result<&'a str, Failure> {
+    let name = session_name(name).map_err(Failure::usage)?;
+    match workspace.journal().named(name)? {
+        Some(other) if other != *id => Err(Failure::usage(format!("session {other} is called that"))
+            .hint(format!("choose another name, or rename that one: boxagnts session name {other} NAME"))),
+        _ => Ok(name),
+    }
+}
+
+pub(crate) fn search(place: &Place, text: &str) -> Result<Exit, Failure> {
+    if text.trim().is_empty() {
+        return Err(Failure::usage("there is nothing to look for").hint("boxagnts session search TEXT"));
+    }
+    let workspace = Site::find(place)?.workspace()?;
+    let found = workspace.journal().search(text, FOUND)?;
+    if found.is_empty() {
+        print("No task and no reply holds that.")?;
+    }
+    for Passage { session, turn, at_ms, line } in found {
+        print(&format!("{session}  turn {turn}  {}  {}", moment(at_ms), shorten(&line)))?;
+    }
+    Ok(Exit::Done)
+}
+
+pub(crate) fn fork(place: &Place, id: &str, at: Option<&str>, name: Option<&str>) -> Result<Exit, Failure> {
+    let workspace = Site::find(place)?.workspace()?;
+    let parent = find(&workspace, id)?;
+    let turns = workspace.journal().turns(&parent)?;
+    let (number, from) = turn(&turns, &parent, at)?;
+    if !from.is_closed {
+        let earlier =
+            if number > 1 { format!("; or fork from an earlier one: --at {}", number - 1) } else { String::new() };
+        return Err(Failure::usage(format!("turn {number} of session {parent} has not ended"))
+            .hint(format!("end it: boxagnts resume {parent}{earlier}")));
+    }
+    let view = workspace.view(&parent)?;
+    let fork = SessionId::from_random(random());
+    let name = name.map(|name| unused(&workspace, &fork, name)).transpose()?;
+    workspace.fork(&fork, from, &view.principal, &view.model)?;
+    if let Some(name) = name {
+        call(&workspace, &fork, name)?;
+    }
+    print(fork.as_str())?;
+    eprintln!("it begins with {number} turns of {parent}; go on: boxagnts run --session {fork} \"…\"");
+    Ok(Exit::Done)
+}
+
+/// Returns the turn that `at` means, with its number.
+fn turn<'a>(turns: &'a [TurnPlace], of: &SessionId, at: Option<&str>) -> Result<(usize, &'a TurnPlace), Failure> {
+    let hint = format!("see its turns: boxagnts session show {of}");
+    let mut numbered = turns.iter().enumerate().map(|(at, place)| (at + 1, place));
+    let Some(at) = at else {
+        let none = || Failure::usage(format!("session {of} has no turn")).hint(hint.clone());
+        return numbered.next_back().ok_or_else(none);
+    };
+    // An identifier is longer than any number of turns.
+    if let Some(number) = at.parse::<usize>().ok().filter(|_| at.len() < MOST_DIGITS) {
+        let none =
+            || Failure::usage(format!("session {of} has {} turns, and no turn {number}", turns.len())).hint(hint);
+        return numbered.find(|(at, _)| *at == number).ok_or_else(none);
+    }
+    let named: Vec<_> = numbered.filter(|(_, place)| place.turn.as_str().starts_with(at)).collect();
+    match named[..] {
+        [found] => Ok(found),
+        [] => Err(Failure::usage(format!("no turn of session {of} begins with `{}`", for_terminal(at))).hint(hint)),
+        _ => Err(Failure::usage(format!("`{}` may mean {} turns", for_terminal(at), named.len())).hint(hint)),
+    }
 }
 
 /// Returns an event as one line of JSON.
@@ -75,7 +178,13 @@ fn told(event: &Event) -> Option<String> {
         EventBody::SessionOpened { principal, model } => {
             line(format!("session {} of {principal}, {}", event.session, for_terminal(model)))
         }
-        EventBody::TurnOpened { text, .. } => line(format!("task: {}", block_for_terminal(text))),
+        EventBody::SessionForked { principal, model, parent, turn, .. } => line(format!(
+            "session {} of {principal}, {}, goes on from turn {turn} of session {parent}",
+            event.session,
+            for_terminal(model)
+        )),
+        EventBody::SessionNamed { name } => line(format!("called {}", for_terminal(name))),
+        EventBody::TurnOpened { turn, text } => line(format!("turn {turn}, task: {}", block_for_terminal(text))),
         EventBody::TurnResumed { .. } => line("resumed".into()),
         EventBody::ModelReplied { number, reply, .. } => line(format!("reply {number}:{}", parts(&reply.parts))),
         EventBody::ModelFailed { number, failure, .. } => {
@@ -138,7 +247,7 @@ fn verdict(verdict: Verdict) -> &'static str {
     }
 }
 
-fn ended(outcome: &TurnOutcome) -> String {
+pub(super) fn ended(outcome: &TurnOutcome) -> String {
     match outcome {
         TurnOutcome::MaxTurns { limit } => format!("limit of {limit} model calls"),
         TurnOutcome::MaxTokens => "limit of output tokens".into(),

@@ -98,6 +98,8 @@ pub(crate) async fn call(place: &Place, name: &str, input: &str, headless: bool)
     let call = CallId::from_random(random());
     let proposal =
         ToolCall { wire_id: call.to_string(), call, tool: name.into(), arguments: Arguments::Json(arguments) };
+    let proposed = EventBody::CallProposed { proposal: proposal.clone() };
+    workspace.journal().append(session.id(), &[proposed], Durability::Process)?;
     progress.now(name);
     let done = tools.call(&session, &proposal, &interrupt::token()).await?;
     progress.clear();

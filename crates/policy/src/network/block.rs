@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use ipnet::IpNet;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::address::{canonical_address, is_public, is_unicast};
@@ -16,7 +16,8 @@ use super::target::{Scheme, Target};
 const DECODINGS: usize = 3;
 
 /// What is blocked beside the allow-list, and the exceptions that a person makes.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NetworkRules {
     /// Networks beside the non-public ones, which are blocked always.
     pub block_networks: Vec<IpNet>,
@@ -32,7 +33,7 @@ impl NetworkRules {
     }
 
     /// Returns the entry of `block_url` that forbids bytes to `target` that nobody reads: one that names a URL of it.
-    pub(crate) fn blocks_raw(&self, target: &Target) -> Option<&UrlPattern> {
+    pub fn blocks_raw(&self, target: &Target) -> Option<&UrlPattern> {
         self.block_url.iter().find(|pattern| pattern.host.matches(target))
     }
 
@@ -58,8 +59,8 @@ impl NetworkRules {
 
 /// One entry of `block_url`: `https://example.com/admin`, `*://*.example.com/*/private`. What is left out matches
 /// everything; a path is a prefix, in which `*` stands for anything; upper and lower case are the same.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct UrlPattern {
     text: String,
     scheme: Option<Scheme>,
@@ -79,6 +80,12 @@ pub struct InvalidBlock {
 impl fmt::Display for UrlPattern {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.text)
+    }
+}
+
+impl From<UrlPattern> for String {
+    fn from(pattern: UrlPattern) -> Self {
+        pattern.text
     }
 }
 

@@ -1,6 +1,7 @@
 //! Which targets a grant holds: lists of patterns that only become more.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +56,16 @@ impl NetworkScope {
     }
 }
 
+impl fmt::Display for NetworkScope {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_none() {
+            return formatter.write_str("none");
+        }
+        let list = |list: &BTreeSet<HostPattern>| list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        formatter.write_str(&self.lists.iter().map(list).collect::<Vec<_>>().join("; and of these "))
+    }
+}
+
 impl TryFrom<BTreeSet<BTreeSet<HostPattern>>> for NetworkScope {
     type Error = NoList;
 
@@ -89,6 +100,8 @@ mod tests {
         let both = held.meet(&scope(&["https://*:*"]));
         assert!(allows(&both, "https://x.a.test") && !allows(&both, "http://b.test"));
         assert_eq!(both.meet(&NetworkScope::none()), NetworkScope::none());
+        assert_eq!(NetworkScope::none().to_string(), "none");
+        assert_eq!(held.to_string(), "http://b.test:80, https://*.a.test:443");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::str::FromStr;
 
 use url::{Host, Url};
 
@@ -126,6 +127,22 @@ impl Target {
     }
 }
 
+impl FromStr for Target {
+    type Err = InvalidTarget;
+
+    /// Reads `scheme://host:port`, as [`Display`](fmt::Display) writes it; without a port, http means 80 and https 443.
+    fn from_str(text: &str) -> Result<Self, InvalidTarget> {
+        let (scheme, rest) = text.split_once("://").ok_or(InvalidTarget::Scheme)?;
+        let scheme = Scheme::parse(scheme).ok_or(InvalidTarget::Scheme)?;
+        let (host, port) = match rest.rsplit_once(':') {
+            // An address in brackets has colons of its own.
+            Some((host, port)) if !port.ends_with(']') => (host, port.parse().map_err(|_| InvalidTarget::Port)?),
+            _ => (rest, scheme.default_port().ok_or(InvalidTarget::Port)?),
+        };
+        Self::of_name(scheme, host, port)
+    }
+}
+
 impl fmt::Display for Target {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}://{}:{}", self.scheme.as_str(), self.host, self.port)
@@ -203,6 +220,17 @@ mod tests {
             ("http://example.com:0/", InvalidTarget::Port),
         ] {
             assert_eq!(target(url), Err(expected), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_target_is_read_as_it_is_shown() {
+        for text in ["https://a.test:443", "tcp://[::1]:5432", "udp://10.0.0.1:53"] {
+            assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
+        }
+        assert_eq!("https://[::1]".parse::<Target>().unwrap().to_string(), "https://[::1]:443");
+        for text in ["a.test:1", "tcp://a.test", "tcp://a.test:0", "tcp://a.test:99999", "https://a/b:1"] {
+            assert!(text.parse::<Target>().is_err(), "{text}");
         }
     }
 

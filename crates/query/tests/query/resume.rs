@@ -65,6 +65,7 @@ fn commit(runtime: &Runtime, session: &ToolSession, call: &ToolCall) {
         changes: changes.clone(),
         grant: grant(),
         approved: BTreeSet::new(),
+        basis: None,
     };
     let judged = Judge::new(Vec::new()).unwrap().judge_commit(request);
     let journal = runtime.workspace.journal().session(session.id());

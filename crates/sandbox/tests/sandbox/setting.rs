@@ -112,6 +112,7 @@ impl Given {
             effects: [].into(),
             grant: Grant::root(spec),
             limits: self.limits,
+            basis: None,
         };
         let judged = Judge::new(Vec::new()).unwrap().judge_call(request);
         let Ok(Decision::Allow(permit)) = judged.record(&Unrecorded) else { panic!("the default rules allow it") };

@@ -1,8 +1,10 @@
 //! The append-only journal: `SQLite` in WAL mode, one row an event.
 
+mod calls;
 mod ledger;
 mod open;
 mod read;
+mod sessions;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -17,6 +19,7 @@ use stage::Clock;
 pub use ledger::{Balance, Held};
 pub(crate) use read::Unfinished;
 pub use read::{ChangeSetRecord, ChangeSetState, LookupError, SessionSummary};
+pub use sessions::{Chapter, InvalidName, Passage, TurnPlace, session_name};
 
 /// What an acknowledged append survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -214,7 +217,8 @@ fn insert(
 /// Returns what an event is looked up by.
 fn landmark(body: &EventBody) -> (Option<&'static str>, Option<&str>, Option<&str>) {
     match body {
-        EventBody::SessionOpened { .. } => (Some("session_opened"), None, None),
+        EventBody::SessionOpened { .. } | EventBody::SessionForked { .. } => (Some("session_opened"), None, None),
+        EventBody::SessionNamed { .. } => (Some("session_named"), None, None),
         EventBody::TurnOpened { .. } => (Some("turn_opened"), None, None),
         EventBody::TurnClosed { .. } => (Some("turn_closed"), None, None),
         EventBody::CommitIntended { change_set, undoes, .. } => {

@@ -1,15 +1,17 @@
 //! Reading the journal. Everything here is a projection of its events.
 
-use protocol::{CallId, ChangeSet, ChangeSetId, CommitOutcome, ContentHash, Event, EventBody, SessionId, TurnOutcome};
+use protocol::{
+    CallId, ChangeSet, ChangeSetId, CommitOutcome, ContentHash, Event, EventBody, SessionId, TurnId, TurnOutcome,
+};
 use rusqlite::{Connection, Params, Row, params};
 
 use super::{Journal, JournalError, Result, failed};
 
 /// Events read at once, so that a long session neither fills memory nor keeps appends waiting.
-const PAGE: usize = 256;
+pub(super) const PAGE: usize = 256;
 
 /// Matches that an ambiguous prefix names.
-const SHOWN_MATCHES: usize = 8;
+pub(super) const SHOWN_MATCHES: usize = 8;
 
 /// Why a prefix names nothing.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +29,9 @@ pub enum LookupError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionSummary {
     pub session: SessionId,
+    pub name: Option<String>,
+    /// The session and turn that it goes on from.
+    pub parent: Option<(SessionId, TurnId)>,
     pub model: String,
     pub opened_at_ms: u64,
     pub last_at_ms: u64,
@@ -70,7 +75,7 @@ pub(crate) struct Unfinished {
     pub(crate) place: String,
 }
 
-const EVENT: &str = "SELECT sequence, session, recorded_at_ms, body FROM events";
+pub(super) const EVENT: &str = "SELECT sequence, session, recorded_at_ms, body FROM events";
 
 impl Journal {
     /// Returns the events of one session, in order.
@@ -119,11 +124,14 @@ impl Journal {
         let first = self.select_one(&of_kind("ASC"), [session, "turn_opened"])?;
         let closed = self.select_one(&of_kind("DESC"), [session, "turn_closed"])?;
         let last = self.select_one(&format!("{EVENT} WHERE session = ?1 ORDER BY sequence DESC LIMIT 1"), [session])?;
-        let model = match opened.body {
-            EventBody::SessionOpened { model, .. } => model,
-            _ => String::new(),
+        let (model, parent) = match opened.body {
+            EventBody::SessionOpened { model, .. } => (model, None),
+            EventBody::SessionForked { model, parent, turn, .. } => (model, Some((parent, turn))),
+            _ => (String::new(), None),
         };
         Ok(SessionSummary {
+            name: self.name(&opened.session)?,
+            parent,
             model,
             opened_at_ms: opened.recorded_at_ms,
             last_at_ms: last.map_or(opened.recorded_at_ms, |last| last.recorded_at_ms),
@@ -268,7 +276,7 @@ impl Journal {
         Ok(!found.is_empty())
     }
 
-    fn select(&self, query: &str, params: impl Params) -> Result<Vec<Event>> {
+    pub(super) fn select(&self, query: &str, params: impl Params) -> Result<Vec<Event>> {
         let rows = self.rows(query, params, Stored::of)?;
         rows.into_iter().map(|stored| self.event(&stored)).collect()
     }
@@ -326,7 +334,7 @@ fn rows<T>(
 }
 
 /// Returns a limit as `SQLite` counts.
-fn count(limit: usize) -> i64 {
+pub(super) fn count(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 

@@ -208,6 +208,8 @@ fn sessions_are_listed_the_last_used_first() {
     append(1, &[closed()]);
     let summary = |number, first_text: Option<&str>, last_outcome| SessionSummary {
         session: session(number),
+        name: None,
+        parent: None,
         model: "openai/x".into(),
         opened_at_ms: 1_234,
         last_at_ms: 1_234,

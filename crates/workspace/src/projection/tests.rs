@@ -85,6 +85,7 @@ fn decision() -> DecisionRecord {
         digest: ContentHash::of(b"x"),
         effects: vec!["run".into()],
         reason: "so".into(),
+        basis: None,
     }
 }
 

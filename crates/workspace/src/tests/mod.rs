@@ -1,7 +1,9 @@
 //! Tests of the workspace as a whole. They are unit tests because they stop commits at named points.
 
+mod accounts;
 mod commits;
 mod crash;
+mod forks;
 mod opening;
 mod results;
 pub(crate) mod support;

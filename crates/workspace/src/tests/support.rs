@@ -158,6 +158,7 @@ pub(crate) fn permit(workspace: &Workspace, change_set: &ChangeSetId, changes: &
         changes: changes.clone(),
         grant,
         approved: BTreeSet::new(),
+        basis: None,
     };
     let judged = Judge::new(Vec::new()).unwrap().judge_commit(request);
     match judged.record(&workspace.journal().session(&session())).unwrap() {

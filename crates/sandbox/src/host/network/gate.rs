@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use policy::{
     Egress, Grant, Limits, NetworkScope, Ruling, Scope, SecretScope, Target, canonical_address, judge_secret_path,
+    refuse_request,
 };
 use protocol::{CallId, EventBody, Verdict};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use url::{Host, Url};
+use url::{Host, Position, Url};
 use wasmtime_wasi_http::Error;
 
 use super::dial::Tls;
@@ -31,6 +32,9 @@ const MAX_REFUSALS: usize = 8;
 
 /// Bytes of an unparsed target that are recorded.
 const MAX_TEXT_BYTES: usize = 512;
+
+/// Bytes of a path with its query that are recorded, so that what was judged can be judged again.
+const MAX_PATH_BYTES: usize = 2 << 10;
 
 /// An event could not be recorded; what it announces must not happen.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +105,51 @@ pub(super) struct Asked<'a> {
     pub(super) mentions: &'a [Mention],
 }
 
+/// What was decided about a request, as it is recorded.
+struct Decided<'a> {
+    request: u32,
+    method: &'a str,
+    target: String,
+    ruling: Ruling,
+    addresses: Vec<IpAddr>,
+    found: Vec<IpAddr>,
+    secrets: Vec<String>,
+    path: Option<String>,
+}
+
+impl<'a> Decided<'a> {
+    fn new(request: u32, method: &'a str, target: String, ruling: Ruling) -> Self {
+        let (addresses, found, secrets) = (Vec::new(), Vec::new(), Vec::new());
+        Self { request, method, target, ruling, addresses, found, secrets, path: None }
+    }
+
+    fn about(request: u32, asked: &Asked<'a>, ruling: Ruling) -> Self {
+        let named = asked.mentions.iter().filter_map(|mention| mention.name.as_ref().map(ToString::to_string));
+        let path = &asked.url[Position::BeforePath..Position::AfterQuery];
+        let path = (path.len() <= MAX_PATH_BYTES).then(|| path.to_owned());
+        Self { secrets: named.collect(), path, ..Self::new(request, asked.method, asked.target.to_string(), ruling) }
+    }
+
+    fn event(self, call: &CallId) -> EventBody {
+        let Self { request, method, target, ruling, addresses, found, secrets, path } = self;
+        let (call, method) = (call.clone(), method.to_owned());
+        let Ruling { verdict, rule, reason } = ruling;
+        EventBody::RequestDecided {
+            call,
+            request,
+            method,
+            target,
+            addresses,
+            verdict,
+            rule,
+            reason,
+            secrets,
+            path,
+            found,
+        }
+    }
+}
+
 impl Gate {
     /// Returns the gate of a call that holds `grant`; without one it reaches nothing.
     pub(crate) fn new(
@@ -166,30 +215,28 @@ impl Gate {
     /// Judges a request, resolves its name, judges every address, and records the decision.
     pub(super) async fn admit(&self, asked: &Asked<'_>) -> Result<Admitted, Error> {
         let request = self.number()?;
-        let refuse = |ruling| Err(self.refuse(request, asked.method, &asked.target.to_string(), ruling));
         let ruling = self.judge(request, asked);
         if ruling.verdict != Verdict::Allow {
-            return refuse(ruling);
+            return Err(self.refuse_asked(request, asked, Vec::new(), ruling));
         }
         self.asking(request, asked.target)?;
         let addresses = match self.addresses(asked.target).await {
             Ok(addresses) => addresses,
             Err(error) => return Err(self.unresolved(request, asked, ruling, error)),
         };
-        for address in &addresses {
-            let ruling = self.egress()?.judge_address(asked.target, *address);
-            if ruling.verdict != Verdict::Allow {
-                return refuse(ruling);
-            }
-        }
-        if !asked.mentions.is_empty() {
-            let ruling = judge_secret_path(asked.target, &addresses);
-            if ruling.verdict != Verdict::Allow {
-                return refuse(ruling);
-            }
+        if let Some(refused) = self.judge_addresses(asked, &addresses)? {
+            return Err(self.refuse_asked(request, asked, addresses, refused));
         }
         self.allowed(request, asked, addresses.clone(), ruling)?;
         Ok(Admitted { request, addresses })
+    }
+
+    /// Judges every address, and what may go there. Returns the first refusal.
+    fn judge_addresses(&self, asked: &Asked<'_>, addresses: &[IpAddr]) -> Result<Option<Ruling>, Error> {
+        let egress = self.egress()?;
+        let reached = addresses.iter().map(|address| egress.judge_address(asked.target, *address));
+        let secret = (!asked.mentions.is_empty()).then(|| judge_secret_path(asked.target, addresses));
+        Ok(reached.chain(secret).find(|ruling| ruling.verdict != Verdict::Allow))
     }
 
     /// Refuses what is not even a URL that could be judged.
@@ -277,8 +324,8 @@ impl Gate {
 
     /// Returns who judges a request, unless the call may make no more of them or has no network.
     pub(super) fn judge_of(&self, request: u32) -> Result<&Egress, Ruling> {
-        if request > self.max_requests {
-            return Err(deny("limits.requests", format!("A call may make {} requests.", self.max_requests)));
+        if let Some(refusal) = refuse_request(request, self.max_requests) {
+            return Err(refusal);
         }
         self.egress().map_err(|_| deny("grant.network", "This call has no network.".into()))
     }
@@ -338,8 +385,28 @@ impl Gate {
 
     /// Records a refusal, and remembers it for the result.
     pub(super) fn refuse(&self, request: u32, method: &str, target: &str, ruling: Ruling) -> Error {
-        self.note(target, ruling.clone());
-        match self.decided(request, method, target, Vec::new(), ruling) {
+        self.refuse_at(request, method, target, Vec::new(), ruling)
+    }
+
+    /// The same, where `found` are the addresses that were judged.
+    pub(super) fn refuse_at(
+        &self,
+        request: u32,
+        method: &str,
+        target: &str,
+        found: Vec<IpAddr>,
+        ruling: Ruling,
+    ) -> Error {
+        self.refused(Decided { found, ..Decided::new(request, method, target.to_owned(), ruling) })
+    }
+
+    fn refuse_asked(&self, request: u32, asked: &Asked<'_>, found: Vec<IpAddr>, ruling: Ruling) -> Error {
+        self.refused(Decided { found, ..Decided::about(request, asked, ruling) })
+    }
+
+    fn refused(&self, decided: Decided<'_>) -> Error {
+        self.note(&decided.target, decided.ruling.clone());
+        match self.record(decided.event(&self.call)) {
             Ok(()) => Error::HttpRequestDenied,
             Err(error) => error,
         }
@@ -363,22 +430,14 @@ impl Gate {
         addresses: Vec<IpAddr>,
         ruling: Ruling,
     ) -> Result<(), Error> {
-        self.record(self.decision(request, method, target, addresses, ruling))
+        let decided = Decided { addresses, ..Decided::new(request, method, target.to_owned(), ruling) };
+        self.record(decided.event(&self.call))
     }
 
     /// Records a request that may be made, with the names of the secrets that go along.
     fn allowed(&self, request: u32, asked: &Asked<'_>, addresses: Vec<IpAddr>, ruling: Ruling) -> Result<(), Error> {
-        let mut decision = self.decision(request, asked.method, &asked.target.to_string(), addresses, ruling);
-        if let EventBody::RequestDecided { secrets, .. } = &mut decision {
-            secrets.extend(asked.mentions.iter().filter_map(|mention| mention.name.as_ref().map(ToString::to_string)));
-        }
-        self.record(decision)
-    }
-
-    fn decision(&self, request: u32, method: &str, target: &str, addresses: Vec<IpAddr>, ruling: Ruling) -> EventBody {
-        let Ruling { verdict, rule, reason } = ruling;
-        let (call, method, target, secrets) = (self.call.clone(), method.to_owned(), target.to_owned(), Vec::new());
-        EventBody::RequestDecided { call, request, method, target, addresses, verdict, rule, reason, secrets }
+        let decided = Decided { addresses, ..Decided::about(request, asked, ruling) };
+        self.record(decided.event(&self.call))
     }
 
     fn record(&self, event: EventBody) -> Result<(), Error> {

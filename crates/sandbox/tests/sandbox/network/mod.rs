@@ -65,6 +65,8 @@ async fn an_allowed_request_goes_out_and_is_in_the_journal() {
             rule: "all".into(),
             reason: "The rule allows it.".into(),
             secrets: Vec::new(),
+            path: Some("/a?b=c".into()),
+            found: Vec::new(),
         },
         EventBody::RequestFinished {
             call,
@@ -195,6 +197,10 @@ async fn a_name_with_one_private_address_is_refused_whole() {
         let outcome = net.run("fetch", fetch(&format!("http://{host}:{port}/"))).await;
         assert!(matches!(outcome.ending, Ending::Rejected(_)), "{host}");
         assert_eq!(net.decisions().last(), Some(&refused("network.private", &format!("http://{host}:{port}"))));
+        let events = net.events.lock().unwrap().clone();
+        let Some(EventBody::RequestDecided { addresses, path, found, .. }) = events.last() else { panic!("refused") };
+        // What it was refused by, so that it can be judged again; nothing that could be taken for a connection.
+        assert_eq!((addresses.is_empty(), path.as_deref(), found.is_empty()), (true, Some("/"), false));
     }
     assert_eq!(server.connections(), 0);
 }

@@ -141,6 +141,7 @@ impl Net {
             effects: [].into(),
             grant: grant.clone(),
             limits: self.limits,
+            basis: None,
         };
         let judge = Judge::new(vec![allow_all()]).unwrap().with_network(self.rules.clone());
         let egress = judge.egress(name, Level::Execute, &grant, &BTreeSet::new());

@@ -100,6 +100,8 @@ async fn an_allowed_connection_is_made_and_is_in_the_journal() {
                 rule: "all".into(),
                 reason: "The rule allows it.".into(),
                 secrets: Vec::new(),
+                path: None,
+                found: Vec::new(),
             },
             EventBody::RequestFinished {
                 call,

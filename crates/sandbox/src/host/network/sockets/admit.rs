@@ -1,6 +1,6 @@
 //! Which addresses a call may talk to: those that its grant names, and those that a name of its grant was found to have.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use policy::{Egress, Ruling, Scheme, Target};
 use protocol::Verdict;
@@ -17,13 +17,14 @@ impl Sockets {
         let targets = self.targets(scheme, address)?;
         let request = self.gate.number().map_err(gate_code)?;
         let (target, ruling) = match self.gate.judge_of(request) {
-            Ok(egress) => self.judge(egress, targets, address),
+            Ok(egress) => self.judge(egress, &targets, address.ip()),
             Err(ruling) => (targets[0].to_string(), ruling),
         };
+        let reached = vec![address.ip()];
         if ruling.verdict != Verdict::Allow {
-            return Err(gate_code(self.gate.refuse(request, method, &target, ruling)));
+            return Err(gate_code(self.gate.refuse_at(request, method, &target, reached, ruling)));
         }
-        self.gate.decided(request, method, &target, vec![address.ip()], ruling).map_err(gate_code)?;
+        self.gate.decided(request, method, &target, reached, ruling).map_err(gate_code)?;
         Ok(Record::new(self.gate.clone(), request))
     }
 
@@ -35,32 +36,10 @@ impl Sockets {
         targets.collect::<Result<_, _>>().map_err(|_| ErrorCode::InvalidArgument)
     }
 
-    /// Returns the target that decides, and the ruling: one that is allowed, unless a blocked one might be meant.
-    fn judge(&self, egress: &Egress, targets: Vec<Target>, address: SocketAddr) -> (String, Ruling) {
-        let judge = |target: Target| (target.to_string(), self.judge_one(egress, &target, address));
-        let mut judged: Vec<(String, Ruling)> = targets.into_iter().map(judge).collect();
-        // Of equal rulings that of a name comes first: it says more than that of a bare address.
-        judged.reverse();
-        judged.sort_by_key(|(_, ruling)| weight(ruling));
-        judged.swap_remove(0)
-    }
-
-    fn judge_one(&self, egress: &Egress, target: &Target, address: SocketAddr) -> Ruling {
-        let ruling = self.gate.judge_granted(target, || egress.judge_raw(target));
-        if ruling.verdict != Verdict::Allow {
-            return ruling;
-        }
-        let reached = egress.judge_address(target, address.ip());
-        if reached.verdict == Verdict::Allow { ruling } else { reached }
-    }
-}
-
-/// Returns how early `ruling` decides: a block, an allow, any refusal but that nothing was granted.
-fn weight(ruling: &Ruling) -> u8 {
-    match (ruling.verdict, ruling.rule.as_str()) {
-        (Verdict::Deny, "network.block_url") => 0,
-        (Verdict::Allow, _) => 1,
-        (_, "grant.network") => 3,
-        _ => 2,
+    /// Returns the target that decides, and the ruling. What is allowed must also be granted, whatever the rules say.
+    fn judge(&self, egress: &Egress, targets: &[Target], address: IpAddr) -> (String, Ruling) {
+        let (target, ruling) = egress.judge_socket(targets, address).expect("an address is one target");
+        let granted = self.gate.judge_granted(&target, || ruling);
+        (target.to_string(), granted)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
-use policy::{Ruling, Scheme, Target};
+use policy::{Scheme, Target, allowed_lookup};
 use protocol::{RequestOutcome, Verdict};
 use wasmtime::component::Resource;
 use wasmtime_wasi::async_trait;
@@ -69,8 +69,7 @@ impl Names {
         let host = name.host().to_string();
         let judged = gate.judge_of(request).and_then(|egress| egress.judge_lookup(name.host()));
         let targets = judged.map_err(|ruling| gate_code(gate.refuse(request, METHOD, &host, ruling)))?;
-        let reason = format!("A connection to {} is allowed.", targets[0]);
-        let ruling = Ruling { verdict: Verdict::Allow, rule: "network.lookup".into(), reason };
+        let ruling = allowed_lookup(&targets);
         gate.decided(request, METHOD, &host, Vec::new(), ruling).map_err(gate_code)?;
         let record = Record::new(gate.clone(), request);
         Ok(resolve(gate, name, targets, record).boxed().shared())
