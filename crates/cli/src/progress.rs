@@ -40,7 +40,7 @@ impl Progress {
             EventBody::ModelCalled { number, model, .. } => self.now(&format!("{model} thinks (call {number})")),
             EventBody::ModelFailed { failure, .. } => self.line(&format!("  model  failed: {}", failure.message)),
             EventBody::RetryPlanned { model, wait_ms, .. } => {
-                self.line(&format!("  model  {model} is called again in {}", duration(wait_ms.saturating_mul(1_000))));
+                self.line(&format!("  model  {model} is called in {}", duration(wait_ms.saturating_mul(1_000))));
             }
             EventBody::Compacted { .. } => self.line("  model  summed the conversation up"),
             EventBody::CallDecided { tool, decision, .. } if decision.verdict == Verdict::Allow => {

@@ -10,7 +10,6 @@ use tools::{RegistryError, ToolsError};
 use workspace::{CommitError, DiffError, JournalError, LeaseError, LookupError, WorkspaceError};
 
 use crate::exit::{Exit, Failure};
-use crate::progress::duration;
 
 macro_rules! internal {
     ($($error:ty),*) => {
@@ -129,6 +128,10 @@ pub(crate) fn turn_failure(outcome: &TurnOutcome, session: &str) -> Option<Failu
             "the model's output limit cut its reply off, again and again".into(),
             format!("let it try again: {again}"),
         ),
+        TurnOutcome::BudgetExceeded { scope, measure: Measure::TimeMs, limit, .. } => failure(
+            format!("stopped: the {scope}'s {} is over", amount(Measure::TimeMs, *limit)),
+            budget_hint(*scope, Measure::TimeMs, &again),
+        ),
         TurnOutcome::BudgetExceeded { scope, measure, limit, left, needed } => failure(
             format!(
                 "stopped before its next model call: the {scope} has {} of {} left, and the call needs {}",
@@ -165,7 +168,20 @@ pub(crate) fn amount(measure: Measure, amount: u64) -> String {
         Measure::ModelCalls => format!("{amount} model calls"),
         Measure::Tokens => format!("{amount} tokens"),
         Measure::MicroUsd => MicroUsd::new(amount).to_string(),
-        Measure::TimeMs => duration(amount.saturating_mul(1_000)),
+        Measure::TimeMs => format!("{} of work", length(amount)),
+    }
+}
+
+/// Returns a length of time as it is typed.
+fn length(millis: u64) -> String {
+    let (hours, minutes, seconds) = (millis / 3_600_000, millis / 60_000 % 60, millis / 1_000 % 60);
+    match (hours, minutes, seconds) {
+        (0, 0, 0) => format!("{millis}ms"),
+        (0, 0, seconds) => format!("{seconds}s"),
+        (0, minutes, 0) => format!("{minutes}m"),
+        (0, minutes, seconds) => format!("{minutes}m {seconds}s"),
+        (hours, 0, _) => format!("{hours}h"),
+        (hours, minutes, _) => format!("{hours}h {minutes}m"),
     }
 }
 

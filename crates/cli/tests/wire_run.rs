@@ -87,9 +87,12 @@ fn check(product: &Product, wire: &Wire, said: &Said) {
         types.extend(calls);
     };
     let mut expected = vec!["session_opened", "turn_opened"];
-    turn(&mut expected, &["call_decided", "call_finished"]);
-    turn(&mut expected, &["call_decided", "call_finished"]);
-    turn(&mut expected, &["call_decided", "commit_decided", "commit_intended", "commit_finished", "call_finished"]);
+    turn(&mut expected, &["policy_stated", "tool_stated", "call_decided", "call_finished"]);
+    turn(&mut expected, &["tool_stated", "call_decided", "call_finished"]);
+    turn(
+        &mut expected,
+        &["tool_stated", "call_decided", "commit_decided", "commit_intended", "commit_finished", "call_finished"],
+    );
     turn(&mut expected, &["turn_closed"]);
     assert_eq!(said.types(), expected);
     assert_eq!(said.stderr, "");
@@ -180,6 +183,45 @@ fn a_session_stops_before_it_overspends_and_goes_on_with_more() {
         spent += amount(&event, "spent");
     }
     assert!((1..80_000).contains(&spent), "{spent}");
+}
+
+#[test]
+fn what_a_person_allowed_a_session_holds_when_it_goes_on() {
+    let product = Product::new();
+    product.write("a.txt", "one\n");
+    product.write(
+        "boxagnts.toml",
+        "max_retries = 0\n[providers.openai.models.m]\ninput_usd_per_mtok = 3\noutput_usd_per_mtok = 15\n",
+    );
+    let wire = Wire::serve(vec![Step::Call("read", json!({"path": "a.txt"})), Step::Say("It says one.")]);
+    let run = |arguments: &[&str]| {
+        let command = &mut product.command(arguments);
+        Said::from(command.env("OPENAI_BASE_URL", wire.url("/v1")).env("OPENAI_API_KEY", "k").output().unwrap())
+    };
+    let poor = ["run", "--model", "openai/m", "--budget-usd", "0.001", "--max-time", "1h", "read a.txt", "--headless"];
+    assert_eq!(run(&poor).code, Some(3));
+    let again = run(&["resume", "--headless"]);
+    assert_eq!((again.code, wire.requests().len()), (Some(3), 0), "{}", again.stderr);
+    assert_eq!(run(&["resume", "--headless", "--budget-usd", "1"]).code, Some(0));
+}
+
+#[test]
+fn another_model_takes_over_when_the_first_fails() {
+    let (product, down) = (Product::new(), Wire::serve(vec![Step::Fail(503)]));
+    let up = Wire::serve(vec![Step::Say("Here.")]);
+    let (down_url, up_url) = (down.url("/v1"), up.url("/v1"));
+    product.write(
+        "boxagnts.toml",
+        &format!(
+            "model = \"down/m\"\nfallback_model = \"up/m\"\nmax_retries = 0\n\
+             [providers.down]\nbase_url = \"{down_url}\"\n[providers.down.models.m]\nprice = \"free\"\n\
+             [providers.up]\nbase_url = \"{up_url}\"\n[providers.up.models.m]\nprice = \"free\"\n"
+        ),
+    );
+    let said = product.run(&["run", "say hello", "--headless"]);
+    assert_eq!((said.code, said.stdout.as_str()), (Some(0), "Here.\n"), "{}", said.stderr);
+    assert_eq!((down.requests().len(), up.requests().len()), (1, 1));
+    assert!(said.stderr.contains("up/m is called in"), "{}", said.stderr);
 }
 
 #[test]

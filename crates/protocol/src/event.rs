@@ -45,6 +45,15 @@ pub enum EventBody {
     SessionNamed {
         name: String,
     },
+    /// A person said what the session's turns may use, in place of what is configured; it holds until something else is said.
+    BoundsSet {
+        /// Millionths of a dollar, of the session.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session_micro_usd: Option<u64>,
+        /// Milliseconds, of a turn.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        turn_time_ms: Option<u64>,
+    },
     TurnOpened {
         turn: TurnId,
         text: String,
@@ -397,7 +406,8 @@ pub enum TurnOutcome {
     },
     /// The model's output limit cut its reply off, also each time that it was asked to go on.
     MaxTokens,
-    /// The next step might have cost more than a budget has left; it was not taken.
+    /// The next step might have cost more than a budget has left; it was not taken. Of time: it was over, and what ran was
+    /// cancelled.
     BudgetExceeded {
         scope: BudgetScope,
         measure: Measure,
@@ -436,6 +446,9 @@ pub struct ModelFailure {
     /// How long the provider asked to wait, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+    /// The reply had begun, so that it may be charged.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub begun: bool,
 }
 
 /// The kinds of failure that a caller may treat differently.

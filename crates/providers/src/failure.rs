@@ -12,7 +12,7 @@ use crate::limits::MAX_ERROR_CHARS;
 
 /// Returns a failure of `kind` without a time to wait.
 pub(crate) fn failure(kind: ModelFailureKind, message: impl Into<String>) -> ModelFailure {
-    ModelFailure { kind, message: message.into(), retry_after_ms: None }
+    ModelFailure { kind, message: message.into(), retry_after_ms: None, begun: false }
 }
 
 /// Returns the failure that an answer with an error status means.
@@ -22,7 +22,8 @@ pub(crate) fn of_status(status: StatusCode, headers: &HeaderMap, body: &str) -> 
         words if words.is_empty() => format!("{} {name}", status.as_u16()),
         words => format!("{} {name}: {words}", status.as_u16()),
     };
-    ModelFailure { kind: kind_of_status(status.as_u16()), message, retry_after_ms: retry_after_ms(headers) }
+    let (kind, retry_after_ms) = (kind_of_status(status.as_u16()), retry_after_ms(headers));
+    ModelFailure { kind, message, retry_after_ms, begun: false }
 }
 
 fn kind_of_status(status: u16) -> ModelFailureKind {

@@ -43,7 +43,12 @@ impl Remote {
         request: ModelRequest<'_>,
         deltas: &mut dyn DeltaSink,
     ) -> Result<ModelReply, ModelFailure> {
-        let mut stream = EventStream::open(self.request(request), self.timeouts).await?;
+        let stream = EventStream::open(self.request(request), self.timeouts).await?;
+        let begun = |failure| ModelFailure { begun: true, ..failure };
+        self.assemble(stream, deltas).await.map_err(begun)
+    }
+
+    async fn assemble(&self, mut stream: EventStream, deltas: &mut dyn DeltaSink) -> Result<ModelReply, ModelFailure> {
         let mut reply = Assembly::new(deltas);
         while !reply.ended() {
             match stream.next().await {
@@ -81,8 +86,8 @@ impl Remote {
     fn presentable(&self, failure: ModelFailure) -> ModelFailure {
         let message = match &self.key {
             Some(key) => key.redact(&failure.message),
-            None => failure.message,
+            None => failure.message.clone(),
         };
-        ModelFailure { message: excerpt(&message), kind: failure.kind, retry_after_ms: failure.retry_after_ms }
+        ModelFailure { message: excerpt(&message), ..failure }
     }
 }

@@ -297,8 +297,7 @@ mod tests {
         assert_eq!(ask(&model, &messages).await.unwrap(), first_reply());
         messages.push(said(Role::Assistant, first_reply().parts));
         messages.push(result("# Quick start"));
-        let failure =
-            ModelFailure { kind: ModelFailureKind::RateLimited, message: "slow down".into(), retry_after_ms: Some(20) };
+        let failure = ModelFailure { retry_after_ms: Some(20), ..failure(ModelFailureKind::RateLimited, "slow down") };
         assert_eq!(ask(&model, &messages).await, Err(failure));
         let started = tokio::time::Instant::now();
         assert_eq!(ask(&model, &messages).await.unwrap().text(), "Done.");

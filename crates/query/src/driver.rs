@@ -90,8 +90,8 @@ impl Driver<'_> {
         let (id, model_calls) = (last.turn.clone(), last.model_calls);
         let mut turn = self.turn(id.clone(), view)?;
         turn.append(&[EventBody::TurnResumed { turn: id }], Durability::Process)?;
-        if let Some(answer) = turn.view.answer.clone() {
-            return turn.end(answer);
+        if turn.view.answered {
+            return turn.close(TurnOutcome::Done);
         }
         let mut pending = Vec::new();
         for call in turn.view.pending.clone() {

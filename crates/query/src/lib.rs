@@ -6,7 +6,7 @@
 //! Invariants: the count of model calls only rises and never passes its cap; a reply is recorded before anything follows
 //! from it; a reply that was cut off runs nothing; every proposed call gets a result before the model is asked again.
 //!
-//! Deliberately absent: the sandbox and its files (`tools` is the one door), decisions, wires, retries.
+//! Deliberately absent: the sandbox and its files (`tools` is the one door), decisions, wires.
 
 #![warn(clippy::unwrap_used)]
 

@@ -47,10 +47,12 @@ pub enum Step {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
     Not,
-    /// As long as the provider asked, in milliseconds.
-    Asked(u64),
-    /// Longer with each failure in a row; this is the `n`th, counted from 0.
-    Backoff(u32),
+    /// Longer with each failure in a row, and no shorter than the provider asked for.
+    Backoff {
+        /// Those before this one.
+        failures: u32,
+        asked_ms: u64,
+    },
 }
 
 /// What came of a step.
@@ -199,7 +201,7 @@ impl Machine {
         let asked = failure.retry_after_ms;
         let patient = asked.is_none_or(|wait_ms| wait_ms <= MAX_RETRY_AFTER_MS);
         if is_passing(failure.kind) && patient && self.failures < self.limits.retries {
-            let wait = asked.map_or(Wait::Backoff(self.failures), Wait::Asked);
+            let wait = Wait::Backoff { failures: self.failures, asked_ms: asked.unwrap_or(0) };
             self.failures += 1;
             return self.retry(wait, false, failure);
         }
@@ -250,7 +252,7 @@ impl Machine {
 }
 
 /// Tells whether the same call may succeed a little later.
-fn is_passing(kind: ModelFailureKind) -> bool {
+pub(crate) fn is_passing(kind: ModelFailureKind) -> bool {
     use ModelFailureKind::{Network, RateLimited, Timeout, Truncated, Unavailable, Unreachable};
     matches!(kind, RateLimited | Unavailable | Unreachable | Network | Timeout | Truncated)
 }
@@ -260,7 +262,7 @@ fn cut_off(kind: ModelFailureKind) -> ModelFailure {
         ModelFailureKind::Withheld => "the provider withheld its reply",
         _ => "the reply broke off before its end",
     };
-    ModelFailure { kind, message: message.to_owned(), retry_after_ms: None }
+    ModelFailure { kind, message: message.to_owned(), retry_after_ms: None, begun: true }
 }
 
 /// Returns `calls` in batches: neighbours that may run beside each other share one, every other call has its own. The
@@ -324,7 +326,7 @@ mod tests {
     }
 
     fn failure(kind: ModelFailureKind, retry_after_ms: Option<u64>) -> ModelFailure {
-        ModelFailure { kind, message: "no".into(), retry_after_ms }
+        ModelFailure { kind, message: "no".into(), retry_after_ms, begun: false }
     }
 
     fn failed(kind: ModelFailureKind, retry_after_ms: Option<u64>) -> Input {
@@ -333,6 +335,10 @@ mod tests {
 
     fn call_model(number: u32) -> Step {
         Step::CallModel { number }
+    }
+
+    fn backoff(failures: u32) -> Wait {
+        Wait::Backoff { failures, asked_ms: 0 }
     }
 
     fn retry(number: u32, wait: Wait) -> Step {
@@ -391,17 +397,17 @@ mod tests {
         let mut machine = machine(9);
         machine.start();
         let busy = ModelFailureKind::Unavailable;
-        assert_eq!(machine.next(failed(busy, None), reads), retry(2, Wait::Backoff(0)));
-        assert_eq!(machine.next(reply(&[], StopReason::Truncated), reads), retry(3, Wait::Backoff(1)));
+        assert_eq!(machine.next(failed(busy, None), reads), retry(2, backoff(0)));
+        assert_eq!(machine.next(reply(&[], StopReason::Truncated), reads), retry(3, backoff(1)));
         let end = Step::Finish(TurnOutcome::ProviderFailed { failure: failure(busy, Some(5)) });
         assert_eq!(machine.next(failed(busy, Some(5)), reads), end);
 
         let mut machine = self::machine(9);
         machine.start();
-        assert_eq!(machine.next(failed(busy, Some(5)), reads), retry(2, Wait::Asked(5)));
+        assert_eq!(machine.next(failed(busy, Some(5)), reads), retry(2, Wait::Backoff { failures: 0, asked_ms: 5 }));
         machine.next(reply(&[call("edit", 1)], StopReason::ToolCalls), reads);
         machine.next(done(vec![CallOutcome::Succeeded]), reads);
-        assert_eq!(machine.next(failed(busy, None), reads), retry(4, Wait::Backoff(0)), "a reply ends a row");
+        assert_eq!(machine.next(failed(busy, None), reads), retry(4, backoff(0)), "a reply ends a row");
     }
 
     #[test]
@@ -428,7 +434,7 @@ mod tests {
         machine.next(busy(), reads);
         machine.next(busy(), reads);
         assert_eq!(machine.next(busy(), reads), Step::Retry { number: 4, wait: Wait::Not, fallback: true });
-        assert_eq!(machine.next(busy(), reads), retry(5, Wait::Backoff(0)));
+        assert_eq!(machine.next(busy(), reads), retry(5, backoff(0)));
         machine.next(busy(), reads);
         assert!(matches!(machine.next(busy(), reads), Step::Finish(TurnOutcome::ProviderFailed { .. })));
     }
@@ -438,7 +444,7 @@ mod tests {
         let mut machine = machine(2);
         machine.start();
         let busy = failure(ModelFailureKind::Network, None);
-        assert_eq!(machine.next(Input::ModelFailed(busy.clone()), reads), retry(2, Wait::Backoff(0)));
+        assert_eq!(machine.next(Input::ModelFailed(busy.clone()), reads), retry(2, backoff(0)));
         let end = Step::Finish(TurnOutcome::ProviderFailed { failure: busy.clone() });
         assert_eq!(machine.next(Input::ModelFailed(busy), reads), end);
     }

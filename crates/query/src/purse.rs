@@ -49,10 +49,12 @@ impl Purse<'_> {
         self.journal.settle(self.session, (&self.turn, number), &spent, &bodies(spent))
     }
 
-    /// Takes what calls cost that nobody heard of again: all that was reserved for them.
+    /// Takes what calls cost that nobody heard of again: all that was reserved for them, except for time, which is nobody's
+    /// to charge.
     pub(crate) fn settle_orphans(&self) -> Result<(), JournalError> {
         for held in self.journal.held(self.session)? {
-            let (turn, number, spent) = (held.turn.clone(), held.number, held.spending);
+            let spent = Spending { time_ms: 0, ..held.spending };
+            let (turn, number) = (held.turn.clone(), held.number);
             let abandoned = EventBody::ModelAbandoned { turn, number, spent };
             self.journal.settle(self.session, (&held.turn, held.number), &spent, &[abandoned])?;
         }

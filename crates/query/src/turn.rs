@@ -3,11 +3,12 @@
 //! What the model is sent is the session's view, which takes every event that is appended. So a turn that was cut short
 //! goes on with exactly what it had.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
-use policy::{Exceeded, Need, Reservation, SecretSpec};
+use policy::{Exceeded, LEAST_OUTPUT_TOKENS, Need, Reservation, SecretSpec};
 use protocol::{
     Event, EventBody, Message, ModelFailure, ModelFailureKind, ModelReply, Purpose, Role, Spending, TokenUsage,
     ToolCall, TurnOutcome,
@@ -19,7 +20,7 @@ use workspace::{Durability, SessionView};
 
 use crate::context::{Context, Frame, transcript};
 use crate::driver::{Driver, Planner, QueryError, Turned};
-use crate::machine::{Done, Input, Machine, Step, Wait};
+use crate::machine::{Done, Input, Machine, Step, Wait, is_passing};
 use crate::purse::{Purse, stopped};
 
 /// What the model is told before anything else.
@@ -43,11 +44,8 @@ const SUMMARY_PART: u64 = 8;
 /// The context window of a model of which nobody said: what all that are of use have.
 const USUAL_WINDOW: u64 = 128_000;
 
-/// Bytes of the person's own words that a summary repeats.
-const TASK_BYTES: usize = 16 << 10;
-
-/// Files that a summary names, the last of those that were read.
-const NAMED_FILES: usize = 100;
+/// Bytes of the person's own words, and of the names of files, that a summary repeats.
+const REPEATED_BYTES: usize = 16 << 10;
 
 /// The longest wait before a retry that nobody asked for.
 const MAX_BACKOFF: Duration = Duration::from_mins(1);
@@ -61,10 +59,8 @@ pub(crate) struct Turn<'a> {
     planner: &'a Planner,
     pub(crate) purse: Purse<'a>,
     pub(crate) view: SessionView,
-    /// What the model said last, with what it was cut off from.
-    answer: String,
-    /// The last reply lacked its end, and the next goes on with it.
-    goes_on: bool,
+    /// Nothing was said since the last summary: another would stand for little but that.
+    just_compacted: bool,
     /// What the last reply was an answer to, before the conversation.
     frame: Option<Frame>,
     /// Cancelled with the driver's, and when the time is over.
@@ -74,7 +70,7 @@ pub(crate) struct Turn<'a> {
 impl<'a> Turn<'a> {
     pub(crate) fn new(driver: &'a Driver<'a>, purse: Purse<'a>, view: SessionView) -> Self {
         let (planner, cancel) = (&driver.planner, driver.cancel.child_token());
-        Self { driver, planner, purse, view, answer: String::new(), goes_on: false, frame: None, cancel }
+        Self { driver, planner, purse, view, just_compacted: false, frame: None, cancel }
     }
 
     pub(crate) async fn drive(
@@ -153,17 +149,18 @@ impl<'a> Turn<'a> {
         let system = system_prompt(&self.driver.tools.secrets(self.driver.session.grant()));
         let frame = Frame { system, tools: definitions };
         let (window, context) = (self.window(), self.context(&frame));
-        let likely_tokens = context.likely_tokens();
+        let left = window.saturating_sub(context.likely_tokens());
         if may_compact
+            && !self.just_compacted
             && context.is_nearly_full(window)
             && let Some(kept) = context.kept(window)
         {
             return self.compact(number, kept).await;
         }
-        if likely_tokens >= window {
+        if left < LEAST_OUTPUT_TOKENS.min(window) {
             return Ok(Input::Stopped(TurnOutcome::ContextFull { window }));
         }
-        let need = self.need(context.most_tokens(), MAX_OUTPUT_TOKENS.min(window - likely_tokens));
+        let need = self.need(context.most_tokens(), MAX_OUTPUT_TOKENS.min(left));
         let reservation = match self.reserve(number, Purpose::Reply, &need)? {
             Ok(reservation) => reservation,
             Err(exceeded) => return Ok(Input::Stopped(stopped(exceeded))),
@@ -235,15 +232,12 @@ impl<'a> Turn<'a> {
         let turn = self.purse.turn.clone();
         let replied = |spent| vec![EventBody::ModelReplied { turn, number, reply: reply.clone(), spent }];
         self.take(&self.purse.settle(number, spent, replied)?);
-        if !std::mem::replace(&mut self.goes_on, reply.stop.is_cut_off() && reply.tool_calls().next().is_none()) {
-            self.answer.clear();
-        }
-        self.answer.push_str(&reply.text());
+        self.just_compacted = false;
         Ok(Input::Replied(reply))
     }
 
     fn failed(&mut self, number: u32, failure: &ModelFailure, reservation: &Reservation) -> Result<(), QueryError> {
-        let spent = if is_free(failure.kind) { Spending::default() } else { reservation.spending };
+        let spent = if is_free(failure) { Spending::default() } else { reservation.spending };
         let spent = Spending { model_calls: 1, ..spent };
         let turn = self.purse.turn.clone();
         let failed = |spent| vec![EventBody::ModelFailed { turn, number, failure: failure.clone(), spent }];
@@ -287,7 +281,7 @@ impl<'a> Turn<'a> {
             Some(Ok(reply)) => self.summarised(number, reply, kept, &need, &reservation),
             Some(Err(failure)) => {
                 self.failed(number, &failure, &reservation)?;
-                Ok(Input::CompactionFailed)
+                Ok(if is_passing(failure.kind) { Input::ModelFailed(failure) } else { Input::CompactionFailed })
             }
             None => self.abandon(number, &reservation),
         }
@@ -312,6 +306,7 @@ impl<'a> Turn<'a> {
             std::iter::once(replied).chain(whole.then_some(compacted)).collect()
         };
         self.take(&self.purse.settle(number, spent, bodies)?);
+        self.just_compacted = whole;
         Ok(if whole { Input::Compacted } else { Input::CompactionFailed })
     }
 
@@ -321,17 +316,29 @@ impl<'a> Turn<'a> {
         let from = self.view.messages.len() - kept;
         let task = self.view.turns.last().map_or("", |turn| turn.text.as_str());
         if !self.view.messages[from..].contains(&Message::said(Role::User, task)) {
-            // A quarter of the window's bytes is a sixteenth of its tokens.
-            let most = TASK_BYTES.min(usize::try_from(self.window() / 4).unwrap_or(TASK_BYTES));
-            let task = &task[..task.floor_char_boundary(most)];
-            sections.push(format!("[The task, in the person's own words]\n{task}"));
+            sections.push(format!("[The task, in the person's own words]\n{}", cut(task, self.repeated_bytes())));
         }
-        let seen = self.view.observed.iter().rev().take(NAMED_FILES);
-        let files: Vec<String> = seen.map(|seen| format!("{}/{}", seen.mount, seen.path)).collect();
+        let files = self.files();
         if !files.is_empty() {
-            sections.push(format!("[Files that were read or changed]\n{}", files.join("\n")));
+            let files = cut(&files.join("\n"), self.repeated_bytes());
+            sections.push(format!("[Files that were changed, the last first, and files that were read]\n{files}"));
         }
         sections.join("\n\n")
+    }
+
+    /// Returns how many bytes a summary may repeat of one thing: a quarter of the window's are a sixteenth of its tokens.
+    fn repeated_bytes(&self) -> usize {
+        REPEATED_BYTES.min(usize::try_from(self.window() / 4).unwrap_or(REPEATED_BYTES))
+    }
+
+    /// Returns the files that the session changed, the last first, and those that it read.
+    fn files(&self) -> Vec<String> {
+        let sets = self.view.change_sets.iter().rev().filter_map(|set| set.changes.as_ref());
+        let path = |mount: &str, path: &str| format!("{mount}/{path}");
+        let changed = sets.flat_map(|set| set.changes.iter().map(|change| path(&set.mount, &change.path)));
+        let read = self.view.observed.iter().map(|seen| path(&seen.mount, &seen.path));
+        let mut known = BTreeSet::new();
+        changed.chain(read).filter(|path| known.insert(path.clone())).collect()
     }
 
     /// Runs calls beside each other; a batch of one is a call in order.
@@ -343,14 +350,9 @@ impl<'a> Turn<'a> {
         Ok(Input::ToolsFinished(calls.iter().zip(finished).map(|(call, finished)| done(call, finished)).collect()))
     }
 
-    /// Ends a turn whose answer had come before it was cut short.
-    pub(crate) fn end(self, answer: String) -> Result<Turned, QueryError> {
-        Self { answer, ..self }.close(TurnOutcome::Done)
-    }
-
-    fn close(mut self, outcome: TurnOutcome) -> Result<Turned, QueryError> {
+    pub(crate) fn close(mut self, outcome: TurnOutcome) -> Result<Turned, QueryError> {
         self.take(&self.purse.close(outcome.clone())?);
-        Ok(Turned { outcome, answer: self.answer })
+        Ok(Turned { outcome, answer: self.view.answer })
     }
 
     fn context(&self, frame: &Frame) -> Context<'_> {
@@ -400,29 +402,38 @@ async fn within<T>(deadline: Instant, cancel: &CancellationToken, work: impl Fut
     work.await
 }
 
-/// Returns how long to wait. Between half and the whole of a time that doubles with each failure, so that not all who were
-/// turned away come back together.
+/// Returns how long to wait. Between half and the whole of a time that doubles with each failure, or a little more than was
+/// asked for, so that not all who were turned away come back together.
 fn pause(wait: Wait, backoff: Duration, random: u64) -> Duration {
     match wait {
         Wait::Not => Duration::ZERO,
-        Wait::Asked(wait_ms) => Duration::from_millis(wait_ms),
-        Wait::Backoff(failures) => {
+        Wait::Backoff { failures, asked_ms } => {
             let whole = backoff.saturating_mul(1 << failures.min(16)).min(MAX_BACKOFF);
             let half_ms = u64::try_from(whole.as_millis() / 2).unwrap_or(u64::MAX);
-            Duration::from_millis(half_ms + random % (half_ms + 1))
+            let spread_ms = random % (half_ms + 1);
+            Duration::from_millis(half_ms.max(asked_ms).saturating_add(spread_ms))
         }
     }
 }
 
 /// Tells whether nothing is charged for a call that failed so: the provider said no before it began.
-fn is_free(kind: ModelFailureKind) -> bool {
+fn is_free(failure: &ModelFailure) -> bool {
     use ModelFailureKind::{Authentication, InvalidRequest, RateLimited, ScriptEnded, Unavailable, Unreachable};
-    matches!(kind, Authentication | InvalidRequest | RateLimited | ScriptEnded | Unavailable | Unreachable)
+    let refused = [Authentication, InvalidRequest, RateLimited, ScriptEnded, Unavailable, Unreachable];
+    !failure.begun && refused.contains(&failure.kind)
+}
+
+/// Returns the beginning of `text`, and says so where it has more.
+fn cut(text: &str, most: usize) -> String {
+    match text.floor_char_boundary(most) {
+        end if end < text.len() => format!("{} […]", &text[..end]),
+        _ => text.to_owned(),
+    }
 }
 
 fn overdue(limit: Duration) -> ModelFailure {
     let message = format!("no complete reply within {} s, the time of one model call", limit.as_secs());
-    ModelFailure { kind: ModelFailureKind::Timeout, message, retry_after_ms: None }
+    ModelFailure { kind: ModelFailureKind::Timeout, message, retry_after_ms: None, begun: true }
 }
 
 fn done(call: &ToolCall, finished: Finished) -> Done {
@@ -460,10 +471,14 @@ mod tests {
     #[test]
     fn waits_double_with_each_failure_and_are_spread() {
         let second = Duration::from_secs(1);
-        let pause = |failures, random| pause(Wait::Backoff(failures), second, random).as_millis();
-        assert_eq!([pause(0, 0), pause(1, 0), pause(2, 0)], [500, 1_000, 2_000]);
-        assert_eq!([pause(0, 500), pause(0, 501), pause(30, 0), pause(30, 30_000)], [1_000, 500, 30_000, 60_000]);
-        assert_eq!(super::pause(Wait::Asked(7), second, 99), Duration::from_millis(7));
-        assert_eq!(super::pause(Wait::Not, second, 99), Duration::ZERO);
+        let waited =
+            |failures, asked_ms, random| pause(Wait::Backoff { failures, asked_ms }, second, random).as_millis();
+        assert_eq!([waited(0, 0, 0), waited(1, 0, 0), waited(2, 0, 0)], [500, 1_000, 2_000]);
+        assert_eq!(
+            [waited(0, 0, 500), waited(0, 0, 501), waited(30, 0, 0), waited(30, 0, 30_000)],
+            [1_000, 500, 30_000, 60_000]
+        );
+        assert_eq!([waited(0, 7_000, 0), waited(0, 7_000, 99)], [7_000, 7_099]);
+        assert_eq!(pause(Wait::Not, second, 99), Duration::ZERO);
     }
 }

@@ -193,6 +193,7 @@ impl SessionAccount {
             | EventBody::ModelFailed { .. }
             | EventBody::ModelAbandoned { .. }
             | EventBody::RetryPlanned { .. }
+            | EventBody::BoundsSet { .. }
             | EventBody::Compacted { .. }
             | EventBody::LookupStarted { .. } => {}
         }

@@ -28,8 +28,14 @@ pub struct SessionView {
     pub change_sets: Vec<ChangeSetView>,
     /// What the session's calls saw last of each file, sorted by mount and path.
     pub observed: Vec<Observation>,
-    /// The last reply, where it ends its turn: it is whole and proposes nothing.
-    pub answer: Option<String>,
+    /// What the session may spend, where a person said so.
+    pub session_micro_usd: Option<u64>,
+    /// How long a turn may work, where a person said so.
+    pub turn_time_ms: Option<u64>,
+    /// The text of the last reply, with what it was cut off from.
+    pub answer: String,
+    /// The last reply ends its turn: it is whole and proposes nothing.
+    pub answered: bool,
     /// How long a provider found the beginning of [`Self::messages`] to be.
     pub counted: Option<Counted>,
     /// The last event that was applied; 0 before the first.
@@ -38,8 +44,10 @@ pub struct SessionView {
     called: String,
     /// The model call that writes a summary, while it is under way.
     compacting: Option<u32>,
-    /// The last reply was cut off in the middle of its text.
+    /// The last reply was cut off in the middle of its text, and the model was not told to go on yet.
     unfinished: bool,
+    /// The next reply goes on with the text of the last.
+    continued: bool,
     /// Decisions about change sets of which nothing came yet.
     decided: BTreeMap<ChangeSetId, (Option<CallId>, DecisionRecord)>,
 }
@@ -134,7 +142,7 @@ const CUT_OFF: &str =
     "This call was not run: the reply that proposed it was cut off. Propose it again if it is still needed.";
 
 /// What the model reads after a reply that was cut off in the middle of its text.
-const GO_ON: &str = "Your reply was cut off by its limit of length. Go on exactly where it stopped; repeat nothing.";
+const GO_ON: &str = "Your reply was cut off. Go on exactly where it stopped; repeat nothing.";
 
 /// What the model reads of calls that nothing is known of.
 const ABANDONED: &str = "This call was interrupted, and no result was recorded.";
@@ -164,6 +172,10 @@ impl SessionView {
             EventBody::SessionOpened { principal, model } | EventBody::SessionForked { principal, model, .. } => {
                 (self.principal, self.model) = (principal.clone(), model.clone());
             }
+            EventBody::BoundsSet { session_micro_usd, turn_time_ms } => {
+                self.session_micro_usd = session_micro_usd.or(self.session_micro_usd);
+                self.turn_time_ms = turn_time_ms.or(self.turn_time_ms);
+            }
             EventBody::TurnOpened { turn, text } => self.open(turn, text, event.recorded_at_ms),
             EventBody::TurnResumed { turn } => self.change_turn(turn, |turn| turn.outcome = None),
             EventBody::TurnClosed { turn, outcome, spent } => self.change_turn(turn, |turn| {
@@ -177,7 +189,6 @@ impl SessionView {
                 self.change_turn(turn, |turn| turn.spend(spent, &reply.usage));
                 if self.compacting.take() != Some(*number) {
                     self.reply(reply);
-                    self.counted = counted(&reply.usage, self.messages.len(), &self.called);
                 }
             }
             EventBody::ModelFailed { turn, spent, .. } | EventBody::ModelAbandoned { turn, spent, .. } => {
@@ -207,7 +218,8 @@ impl SessionView {
 
     fn open(&mut self, turn: &TurnId, text: &str, opened_at_ms: u64) {
         self.answer_all(ABANDONED);
-        (self.unfinished, self.answer) = (false, None);
+        (self.unfinished, self.continued, self.answered) = (false, false, false);
+        self.answer.clear();
         self.messages.push(Message::said(Role::User, text));
         let (turn, text) = (turn.clone(), text.to_owned());
         let (usage, spent) = (TokenUsage::default(), Spending::default());
@@ -222,30 +234,34 @@ impl SessionView {
 
     fn call_model(&mut self, turn: &TurnId, number: u32, model: &str, purpose: Purpose) {
         self.answer_all(ABANDONED);
-        self.answer = None;
+        self.answered = false;
         model.clone_into(&mut self.called);
         self.change_turn(turn, |turn| turn.model_calls = turn.model_calls.max(number));
         self.compacting = (purpose == Purpose::Compaction).then_some(number);
-        if std::mem::take(&mut self.unfinished) {
+        if purpose == Purpose::Reply && std::mem::take(&mut self.unfinished) {
             self.messages.push(Message::said(Role::User, GO_ON));
         }
     }
 
     fn reply(&mut self, reply: &ModelReply) {
         self.answer_all(ABANDONED);
-        let ends = !reply.stop.is_cut_off() && reply.tool_calls().next().is_none();
-        self.answer = ends.then(|| reply.text());
-        // A provider refuses a message without parts.
-        if reply.parts.is_empty() {
+        if !std::mem::take(&mut self.continued) {
+            self.answer.clear();
+        }
+        self.answer.push_str(&reply.text());
+        self.answered = !reply.stop.is_cut_off() && reply.tool_calls().next().is_none();
+        if !can_be_said_again(reply) {
             return;
         }
         self.messages.push(Message { role: Role::Assistant, parts: reply.parts.clone() });
+        self.counted = counted(&reply.usage, self.messages.len(), &self.called);
         let pending =
             |proposal: &ToolCall| PendingCall { proposal: proposal.clone(), decision: None, change_sets: Vec::new() };
         self.pending = reply.tool_calls().map(pending).collect();
         if reply.stop.is_cut_off() {
             // What its calls are answered with says what to do.
-            self.unfinished = self.pending.is_empty() && reply.stop != StopReason::ContentFilter;
+            self.unfinished = self.pending.is_empty();
+            self.continued = self.unfinished;
             self.answer_all(CUT_OFF);
         }
     }
@@ -358,6 +374,14 @@ impl SessionView {
         self.change_sets.push(ChangeSetView { change_set, call, decision, changes: None, undoes: None, state });
         self.change_sets.len() - 1
     }
+}
+
+/// Tells whether a provider takes the reply back as part of a conversation: not one without parts, nor one that only thought,
+/// nor a text that was withheld.
+fn can_be_said_again(reply: &ModelReply) -> bool {
+    let is_said = |part: &Part| matches!(part, Part::Text { .. } | Part::ToolCall(_));
+    let is_withheld = reply.stop == StopReason::ContentFilter && reply.tool_calls().next().is_none();
+    reply.parts.iter().any(is_said) && !is_withheld
 }
 
 fn counted(usage: &TokenUsage, messages: usize, model: &str) -> Option<Counted> {

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use policy::{Budget, Principal};
-use protocol::{CallId, EventBody, SessionId, TurnId, TurnOutcome};
+use protocol::{CallId, EventBody, MicroUsd, SessionId, TurnId, TurnOutcome};
 use providers::{Delta, ModelFacts, Price, ScriptedModel};
 use query::{Driver, TurnLimits, Turned};
 use tools::{ToolSession, Tools, builtin};
-use workspace::{BudgetSpec, Durability, SessionLease, SessionView, SpendingSpec, Workspace, block_for_terminal};
+use workspace::{
+    BudgetSpec, Durability, SessionLease, SessionView, SpendingSpec, Time, Usd, Workspace, block_for_terminal,
+};
 
 use super::session::json_line;
 use super::{argument_or_stdin, extension, print};
@@ -138,11 +140,20 @@ fn fallback(site: &Site, driving: &Driving) -> Result<Option<query::Planner>, Fa
     named.map(|named| planner(site, driving, Some(named)).map(|found| found.planner)).transpose()
 }
 
-/// Returns the configured budget with what was typed in its place.
-fn budget(site: &Site, driving: &Driving) -> Result<Budget, Failure> {
-    let session = SpendingSpec { usd: driving.budget_usd, ..SpendingSpec::default() };
-    let turn = SpendingSpec { time: driving.max_time, ..SpendingSpec::default() };
+/// Returns the configured budget with what was typed in its place, now or when the session was driven before.
+fn budget(site: &Site, driving: &Driving, view: &SessionView) -> Result<Budget, Failure> {
+    let typed = typed(driving);
+    let usd = typed.0.or(view.session_micro_usd).map(|micro_usd| Usd(MicroUsd::new(micro_usd)));
+    let time = typed.1.or(view.turn_time_ms).map(|time_ms| Time(Duration::from_millis(time_ms)));
+    let (session, turn) =
+        (SpendingSpec { usd, ..SpendingSpec::default() }, SpendingSpec { time, ..SpendingSpec::default() });
     BudgetSpec { session, turn, ..BudgetSpec::default() }.resolve(&site.config.budget).map_err(Failure::usage)
+}
+
+/// Returns the dollars of the session and the time of a turn as typed, in millionths and milliseconds.
+fn typed(driving: &Driving) -> (Option<u64>, Option<u64>) {
+    let millis = |Time(time): Time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    (driving.budget_usd.map(|Usd(usd)| usd.get()), driving.max_time.map(millis))
 }
 
 /// Returns what a turn may do at most, beside its budget.
@@ -188,12 +199,19 @@ impl Desk {
         is_new: bool,
     ) -> Result<Self, Failure> {
         let lease = workspace.lease(&id)?;
-        let (fallback, budget) = (fallback(site, driving)?, budget(site, driving)?);
+        let fallback = fallback(site, driving)?;
         let progress = Arc::new(Progress::new());
         watch(&workspace, &progress, driving.output);
         if is_new {
             let opened = EventBody::SessionOpened { principal: Principal::Planner.to_string(), model: planner.spec };
             workspace.journal().append(&id, &[opened], Durability::Process)?;
+        }
+        let budget = budget(site, driving, &workspace.view(&id)?)?;
+        if let (session_micro_usd, turn_time_ms) = typed(driving)
+            && session_micro_usd.or(turn_time_ms).is_some()
+        {
+            let bounds = EventBody::BoundsSet { session_micro_usd, turn_time_ms };
+            workspace.journal().append(&id, &[bounds], Durability::Process)?;
         }
         let view = workspace.view(&id)?;
         let tools = site.tools(workspace.clone(), builtin(), approver(driving.headless, &progress))?;

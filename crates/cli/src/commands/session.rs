@@ -191,7 +191,7 @@ fn told(event: &Event) -> Option<String> {
             line(format!("model call {number} failed: {}", for_terminal(&failure.message)))
         }
         EventBody::RetryPlanned { model, wait_ms, .. } => {
-            line(format!("calling {} again in {}", for_terminal(model), duration(wait_ms.saturating_mul(1_000))))
+            line(format!("calling {} in {}", for_terminal(model), duration(wait_ms.saturating_mul(1_000))))
         }
         EventBody::ModelAbandoned { number, .. } => line(format!("model call {number} was broken off")),
         EventBody::Compacted { kept, summary, .. } => line(format!(

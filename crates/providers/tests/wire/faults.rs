@@ -26,7 +26,12 @@ async fn answered(status: &str, headers: &[&str], body: &str) -> ModelFailure {
 }
 
 fn expected(kind: ModelFailureKind, message: &str, retry_after_ms: Option<u64>) -> ModelFailure {
-    ModelFailure { kind, message: message.into(), retry_after_ms }
+    ModelFailure { kind, message: message.into(), retry_after_ms, begun: false }
+}
+
+/// Returns a failure after the answer had begun.
+fn broken(kind: ModelFailureKind, message: &str) -> ModelFailure {
+    ModelFailure { begun: true, ..expected(kind, message, None) }
 }
 
 #[tokio::test]
@@ -74,7 +79,7 @@ async fn an_answer_that_is_no_stream_says_so() {
 async fn an_empty_stream_is_truncated() {
     let message = "the stream ended before the reply began";
     let failure = answered("200 OK", &[EVENTS], "").await;
-    assert_eq!(failure, expected(ModelFailureKind::Truncated, message, None));
+    assert_eq!(failure, broken(ModelFailureKind::Truncated, message));
 }
 
 #[tokio::test]
@@ -144,7 +149,10 @@ async fn silence_ends() {
     for (steps, message) in [no_headers, no_events, dripping] {
         let mut server = Server::start(steps).await;
         let failure = failure(&server, Api::Chat, soon).await;
-        assert_eq!(failure, expected(ModelFailureKind::Timeout, message, None));
+        assert_eq!(
+            failure,
+            ModelFailure { begun: message.contains("stream"), ..expected(ModelFailureKind::Timeout, message, None) }
+        );
         server.closed_by_client().await;
     }
     let server = Server::start(vec![error_head, Step::Hang]).await;
@@ -157,7 +165,7 @@ async fn a_lively_stream_ends_too() {
     let mut server = Server::start(vec![answer("200 OK", &[EVENTS], ""), comments]).await;
     let timeouts = Timeouts { total: Duration::from_millis(100), ..Timeouts::default() };
     let failure = failure(&server, Api::Chat, timeouts).await;
-    assert_eq!(failure, expected(ModelFailureKind::Timeout, "the reply took longer than 100ms", None));
+    assert_eq!(failure, broken(ModelFailureKind::Timeout, "the reply took longer than 100ms"));
     server.closed_by_client().await;
 }
 
@@ -176,7 +184,7 @@ async fn a_huge_index_costs_nothing() {
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     let server = Server::stream(&sse(&many)).await;
     let failure = failure(&server, Api::Chat, Timeouts::default()).await;
-    assert_eq!(failure, expected(ModelFailureKind::Protocol, "the reply has more than 256 parts", None));
+    assert_eq!(failure, broken(ModelFailureKind::Protocol, "the reply has more than 256 parts"));
 }
 
 #[tokio::test]
@@ -207,7 +215,7 @@ async fn endless(head: &str, repeated: Vec<u8>) -> ModelFailure {
 #[tokio::test]
 async fn endless_answers_are_cut() {
     let ok = format!("200 OK\r\n{EVENTS}");
-    let protocol = |message: &str| expected(ModelFailureKind::Protocol, message, None);
+    let protocol = |message: &str| broken(ModelFailureKind::Protocol, message);
     let piece = |size| json!({ "choices": [{ "delta": { "content": "x".repeat(size) } }] }).to_string();
 
     let line = endless(&ok, vec![b'x'; 1 << 16]).await;
@@ -235,7 +243,7 @@ async fn dropping_the_future_closes_the_connection() {
 }
 
 #[tokio::test]
-async fn no_server_is_a_network_failure() {
+async fn no_server_is_unreachable() {
     let server = Server::stream("").await;
     let url = server.url.clone();
     drop(server);
@@ -243,7 +251,7 @@ async fn no_server_is_a_network_failure() {
     let unused = format!("http://127.0.0.1:{port}/v1");
     for url in [url, unused] {
         let failure = ask(&*model(Api::Chat, &url, Timeouts::default())).await.0.unwrap_err();
-        assert_eq!(failure.kind, ModelFailureKind::Network, "{failure:?}");
+        assert_eq!(failure.kind, ModelFailureKind::Unreachable, "{failure:?}");
     }
 }
 
@@ -252,7 +260,7 @@ async fn a_server_without_tls_never_sees_the_key() {
     let mut server = Server::stream(&sse(CHAT)).await;
     let url = server.url.replace("http:", "https:");
     let failure = ask(&*model(Api::Chat, &url, Timeouts::default())).await.0.unwrap_err();
-    assert_eq!(failure.kind, ModelFailureKind::Network, "{failure:?}");
+    assert_eq!(failure.kind, ModelFailureKind::Unreachable, "{failure:?}");
     assert_eq!(server.further_requests(), 0);
 }
 

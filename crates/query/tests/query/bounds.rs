@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use policy::LEAST_OUTPUT_TOKENS;
-use protocol::{BudgetScope, EventBody, Measure, ModelFailureKind, Purpose, Spending, TokenUsage, TurnId, TurnOutcome};
+use protocol::{
+    BudgetScope, EventBody, Measure, ModelFailure, ModelFailureKind, Purpose, Spending, TokenUsage, TurnId, TurnOutcome,
+};
 use providers::{Delta, ModelFacts, Price};
 use query::{Planner, Turned};
 use serde_json::json;
@@ -174,7 +176,7 @@ async fn what_a_killed_process_had_reserved_counts_as_spent() {
     let view = runtime.workspace.view(session.id()).unwrap();
     let turned = driver.resume(view, &mut |_: Delta| {}).await.unwrap();
     assert_eq!(exceeded(&turned), (BudgetScope::Session, Measure::MicroUsd));
-    let abandoned = EventBody::ModelAbandoned { turn, number: 1, spent: lost };
+    let abandoned = EventBody::ModelAbandoned { turn, number: 1, spent: Spending { time_ms: 0, ..lost } };
     assert!(events(&runtime, &session).contains(&abandoned));
     let balance = journal.balances(&accounts).unwrap()[0];
     let without_time = |spending: Spending| Spending { time_ms: 0, ..spending };
@@ -261,4 +263,59 @@ async fn a_reply_is_never_longer_than_the_model_can_write() {
         _ => None,
     });
     assert_eq!(called, Some((Purpose::Reply, 1)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_broke_after_it_began_costs_what_was_reserved() {
+    for begun in [false, true] {
+        let runtime = runtime();
+        let session = runtime.session();
+        let failure = move || ModelFailure { begun, ..failing(ModelFailureKind::Unavailable) };
+        let model = Answering::new(move |_, _| Err(failure()));
+        let mut driver = driver(&runtime, &session, model.clone());
+        driver.planner = priced(&model);
+        driver.limits.retries = 0;
+        work(&driver, "do").await;
+        assert_eq!(spent(&events(&runtime, &session)).micro_usd > 0, begun);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_call_has_a_time_of_its_own_and_is_tried_again() {
+    let runtime = runtime();
+    let session = runtime.session();
+    let slow = scripted("[[reply]]\ndelay_ms = 60000\ntext = \"late\"\n");
+    let mut driver = driver(&runtime, &session, slow);
+    (driver.budget.call.time_ms, driver.limits.retries) = (50, 1);
+    let turned = work(&driver, "do").await;
+    let TurnOutcome::ProviderFailed { failure } = turned.outcome else { panic!("{turned:?}") };
+    assert_eq!(failure.kind, ModelFailureKind::Timeout);
+    let retried = |event: &&EventBody| matches!(event, EventBody::RetryPlanned { .. });
+    assert_eq!(events(&runtime, &session).iter().filter(retried).count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_reserved_at_midnight_is_settled_on_the_day_that_it_was_reserved_on() {
+    let runtime = runtime();
+    let (session, journal) = (runtime.session(), runtime.workspace.journal());
+    let turn = TurnId::from_random(random());
+    let held = Spending { micro_usd: 7, ..Spending::default() };
+    let yesterday = ["day 1".to_owned()];
+    let decide = |_: &[workspace::Balance]| Ok::<_, ()>((held, called(&turn, 1, held)));
+    journal.reserve(session.id(), &yesterday, (&turn, 1), decide).unwrap().unwrap();
+    journal.settle(session.id(), (&turn, 1), &held, &[]).unwrap();
+    let balance = journal.balances(&yesterday).unwrap()[0];
+    assert_eq!((balance.spent, balance.reserved), (held, Spending::default()));
+    assert_eq!(journal.balances(&[format!("day {}", journal.today())]).unwrap()[0], workspace::Balance::default());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_without_room_for_a_reply_is_full() {
+    let runtime = runtime();
+    let session = runtime.session();
+    let model = Answering::new(|_, _| Ok(text("never")));
+    let mut driver = driver(&runtime, &session, model.clone());
+    driver.planner.facts.context_window = Some(8_000);
+    let outcome = work(&driver, &"x".repeat(4 * 7_600)).await.outcome;
+    assert_eq!((outcome, model.sent().len()), (TurnOutcome::ContextFull { window: 8_000 }, 0));
 }

@@ -127,3 +127,47 @@ async fn what_the_provider_counted_decides_and_not_the_guess() {
         assert_eq!(is_summary(&model.sent()[4]), expected, "{counted:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conversation_that_no_summary_makes_shorter_is_not_summed_up_again_and_again() {
+    let runtime = runtime();
+    pages(runtime.root());
+    let session = runtime.session();
+    // Each summary is as long as it may be, and each result fills what is left.
+    let model =
+        Answering::new(|number, sent| Ok(if is_summary(sent) { text(&"s".repeat(6_000)) } else { reading(number) }));
+    let mut driver = driver(&runtime, &session, model.clone());
+    driver.limits.model_calls = 30;
+    driver.planner.facts.context_window = Some(8_000);
+    work(&driver, &"t".repeat(8_000)).await;
+    let sent = model.sent();
+    let twice = sent.windows(2).any(|two| two.iter().all(is_summary));
+    assert!(sent.iter().any(is_summary) && !twice, "{}", sent.len());
+    for sent in &sent {
+        paired(&sent.messages);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_summary_that_fails_for_a_moment_is_tried_again_like_any_call() {
+    let runtime = runtime();
+    pages(runtime.root());
+    let session = runtime.session();
+    let (mut failed, mut done) = (false, false);
+    let model = Answering::new(move |number, sent| match number {
+        _ if is_summary(sent) && !std::mem::replace(&mut failed, true) => Err(failing(ModelFailureKind::RateLimited)),
+        _ if is_summary(sent) => {
+            done = true;
+            Ok(text("It was all read."))
+        }
+        _ if done => Ok(text("done")),
+        number => Ok(reading(number)),
+    });
+    let mut driver = driver(&runtime, &session, model.clone());
+    driver.limits.model_calls = 40;
+    driver.planner.facts.context_window = Some(WINDOW);
+    assert_eq!(work(&driver, "read").await.outcome, TurnOutcome::Done);
+    let retries = |event: &&EventBody| matches!(event, EventBody::RetryPlanned { .. });
+    assert_eq!(events(&runtime, &session).iter().filter(retries).count(), 1);
+    assert_eq!(model.sent().iter().filter(|sent| is_summary(sent)).count(), 2);
+}

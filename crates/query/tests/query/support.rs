@@ -139,5 +139,5 @@ pub(crate) fn stopping(reply: ModelReply, stop: StopReason) -> ModelReply {
 }
 
 pub(crate) fn failing(kind: ModelFailureKind) -> ModelFailure {
-    ModelFailure { kind, message: "no".into(), retry_after_ms: None }
+    ModelFailure { kind, message: "no".into(), retry_after_ms: None, begun: false }
 }

@@ -79,6 +79,7 @@ fn calls_of(event: &Event) -> Vec<&CallId> {
         | EventBody::ModelFailed { .. }
         | EventBody::ModelAbandoned { .. }
         | EventBody::RetryPlanned { .. }
+        | EventBody::BoundsSet { .. }
         | EventBody::Compacted { .. }
         | EventBody::PolicyStated { .. }
         | EventBody::ToolStated { .. }

@@ -30,6 +30,8 @@ pub struct Held {
 /// A whole day in milliseconds; days are counted from the Unix epoch.
 const DAY_MS: u64 = 86_400_000;
 
+const BALANCE: &str = "SELECT spent, reserved FROM accounts WHERE name = ?1";
+
 impl Journal {
     /// Returns the number of today, by UTC and the host's clock.
     pub fn today(&self) -> u64 {
@@ -38,13 +40,15 @@ impl Journal {
 
     /// Returns what stands on each of `accounts`, in their order; nothing on one that was never used.
     pub fn balances(&self, accounts: &[String]) -> Result<Vec<Balance>> {
-        let mut balances = Vec::new();
-        self.write(Durability::Process, |_, transaction| {
-            balances =
-                accounts.iter().map(|account| balance(transaction, account)).collect::<std::result::Result<_, _>>()?;
-            Ok(Vec::new())
-        })?;
-        Ok(balances)
+        accounts.iter().map(|account| self.balance(account)).collect()
+    }
+
+    fn balance(&self, account: &str) -> Result<Balance> {
+        let texts = self.rows(BALANCE, [account], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
+        let balance =
+            |(spent, reserved): &(String, String)| Ok(Balance { spent: read(spent)?, reserved: read(reserved)? });
+        let found = texts.first().map(balance).transpose().map_err(|failure: Failure| failure.at(&self.path))?;
+        Ok(found.unwrap_or_default())
     }
 
     /// Reserves on every one of `accounts` at once what `decide` says, given what stands on them, and appends its event, which
@@ -133,7 +137,7 @@ impl Journal {
 }
 
 fn balance(transaction: &Transaction<'_>, account: &str) -> std::result::Result<Balance, Failure> {
-    let mut statement = transaction.prepare_cached("SELECT spent, reserved FROM accounts WHERE name = ?1")?;
+    let mut statement = transaction.prepare_cached(BALANCE)?;
     let texts = statement.query_row([account], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)));
     match texts.optional()? {
         Some((spent, reserved)) => Ok(Balance { spent: read(&spent)?, reserved: read(&reserved)? }),

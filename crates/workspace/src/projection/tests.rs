@@ -175,7 +175,8 @@ fn a_session_reads_as_its_conversation() {
         ],
         turns: vec![turn],
         calls: vec![call(1), call(2)],
-        answer: Some("so".into()),
+        answer: "so".into(),
+        answered: true,
         called: "m".into(),
         last_sequence: 11,
         ..SessionView::default()
@@ -273,6 +274,49 @@ fn a_text_that_was_cut_off_is_gone_on_with() {
     let mut bodies = cut(StopReason::MaxTokens);
     bodies.extend([closed(1, TurnOutcome::MaxTokens), opened(2), called(2, 1)]);
     assert_eq!(replay(bodies).messages, [user(1), assistant(&[]), user(2)], "the person said what comes next");
+}
+
+#[test]
+fn a_reply_that_no_provider_takes_back_is_not_said_again() {
+    let thought = Part::Reasoning { text: "hm".into(), signature: Some("s".into()) };
+    for (parts, stop) in [
+        (vec![thought], StopReason::MaxTokens),
+        (vec![text("so")], StopReason::ContentFilter),
+        (Vec::new(), StopReason::MaxTokens),
+    ] {
+        let reply = ModelReply { parts, usage: TokenUsage::default(), stop };
+        let view = replay(vec![opened(1), called(1, 1), replied_with(1, 1, reply), called(1, 2)]);
+        assert_eq!(view.messages, [user(1)]);
+    }
+}
+
+#[test]
+fn a_summary_after_a_cut_off_text_keeps_what_it_says_it_keeps() {
+    let summing = || EventBody::ModelCalled {
+        turn: turn_id(1),
+        number: 3,
+        model: "m".into(),
+        purpose: Purpose::Compaction,
+        reserved: Spending::default(),
+    };
+    let mut bodies = vec![opened(1), called(1, 1), replied(1, 1, &[1], StopReason::ToolCalls), finished(1, Vec::new())];
+    bodies.extend([called(1, 2), replied(1, 2, &[], StopReason::MaxTokens), summing()]);
+    bodies.push(EventBody::Compacted { turn: turn_id(1), number: 3, summary: "sum".into(), kept: 3 });
+    bodies.push(called(1, 4));
+    let (sum, go_on) = (Message::said(Role::User, "sum"), Message::said(Role::User, GO_ON));
+    let done = results(vec![result(1, "done")]);
+    assert_eq!(replay(bodies).messages, [sum, assistant(&[1]), done, assistant(&[]), go_on]);
+}
+
+#[test]
+fn an_answer_in_pieces_is_one() {
+    let mut bodies = vec![opened(1), called(1, 1), replied(1, 1, &[], StopReason::MaxTokens)];
+    bodies.extend([called(1, 2), replied(1, 2, &[], StopReason::EndTurn)]);
+    let view = replay(bodies.clone());
+    assert_eq!((view.answer.as_str(), view.answered), ("soso", true));
+    bodies.extend([called(1, 3), replied(1, 3, &[1], StopReason::ToolCalls)]);
+    let view = replay(bodies);
+    assert_eq!((view.answer.as_str(), view.answered), ("so", false));
 }
 
 #[test]
