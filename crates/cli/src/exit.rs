@@ -13,6 +13,7 @@ pub(crate) enum Exit {
     Refused,
     Provider,
     Conflict,
+    Journal,
     Cancelled,
 }
 
@@ -26,6 +27,7 @@ impl Exit {
             Self::Refused => 4,
             Self::Provider => 5,
             Self::Conflict => 6,
+            Self::Journal => 7,
             Self::Cancelled => 130,
         }
     }

@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::args::{Changes, Cli, Command, Secret, Session, Tool};
+use crate::args::{Audit, Changes, Cli, Command, Secret, Session, Tool};
 use crate::exit::{Exit, Failure};
 
 fn main() -> ExitCode {
@@ -67,6 +67,9 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Changes(Changes::List) => commands::changes::list(place),
         Command::Changes(Changes::Diff { id }) => commands::changes::diff(place, &id),
         Command::Changes(Changes::Undo { id }) => commands::changes::undo(place, &id),
+        Command::Audit(Audit::Verify { output }) => commands::audit::verify(place, output),
+        Command::Audit(Audit::Export { file, session }) => commands::audit::export(place, &file, &session),
+        Command::Audit(Audit::Accept) => commands::audit::accept(place),
         Command::Doctor => commands::doctor::doctor(place).await,
         Command::Demo => commands::demo::demo().await,
     }

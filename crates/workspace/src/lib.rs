@@ -21,6 +21,7 @@ mod faults;
 mod journal;
 mod keep;
 mod lease;
+mod private;
 mod projection;
 mod secrets;
 mod session_tmp;
@@ -34,7 +35,8 @@ pub use commit::{Commit, CommitError, Committed, Undo};
 pub use config::{Config, ConfigError, MapDir};
 pub use diff::DiffError;
 pub use journal::{
-    ChangeSetRecord, ChangeSetState, Durability, Journal, JournalError, LookupError, SessionJournal, SessionSummary,
+    Break, ChangeSetRecord, ChangeSetState, Durability, ExportError, Exported, Journal, JournalError, JournalId,
+    LookupError, SessionJournal, SessionSummary, Standing, Verification,
 };
 pub use lease::{LeaseError, SessionLease};
 pub use projection::{CallView, ChangeSetView, FinishedCall, PendingCall, SessionView, TurnView};
