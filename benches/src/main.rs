@@ -7,6 +7,7 @@ mod commit;
 mod crowd;
 mod first;
 mod floor;
+mod journal;
 mod setup;
 mod table;
 mod turns;
@@ -21,6 +22,7 @@ fn main() -> Result<()> {
     show("sessions", &runtime.block_on(turns::measure())?);
     show("a crowd", &runtime.block_on(crowd::measure())?);
     show("commits", &commit::measure()?);
+    show("the journal", &journal::measure()?);
     show("memory", &[table::Row::new("peak memory of this process", setup::memory("VmHWM")?, "")]);
     Ok(())
 }

@@ -27,6 +27,7 @@ Exit codes:
   4    refused by policy; a policy test failed
   5    the model provider failed
   6    conflict: a file had changed, nothing was overwritten
+  7    the journal is broken, or not known on this machine
   130  cancelled";
 
 /// Where the command works.
@@ -65,6 +66,9 @@ pub(crate) enum Command {
     /// The policy: show it, test it, try another
     #[command(subcommand)]
     Policy(Policy),
+    /// Whether the journal is what was written: verify it, export it
+    #[command(subcommand)]
+    Audit(Audit),
     /// Check this machine and this workspace
     Doctor,
     /// Show the runtime at work on a sample repository; needs no model
@@ -273,4 +277,23 @@ pub(crate) enum Changes {
     Diff { id: String },
     /// Take a change set back; a file that has changed since is reported, never overwritten
     Undo { id: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Audit {
+    /// Read the whole journal: every record, signature and kept content
+    Verify {
+        /// Print what was found as one JSON object
+        #[arg(long, value_enum, default_value_t = Output::Text)]
+        output: Output,
+    },
+    /// Write the journal to a file that boxagnts-verify checks without the runtime; `-` writes to stdout
+    Export {
+        file: PathBuf,
+        /// Only what these sessions recorded; of the others there are hashes, so that it can be verified all the same
+        #[arg(long, value_name = "ID")]
+        session: Vec<String>,
+    },
+    /// Take the journal as it is for this workspace's own, and sign it: after a move, a restored backup, a removed .boxagnts
+    Accept,
 }

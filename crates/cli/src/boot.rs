@@ -11,7 +11,9 @@ use providers::ProviderSpec;
 use rand::Rng as _;
 use sandbox::{Sandbox, SandboxOptions, Secrets, SystemResolver, Tls};
 use tools::{Approver, Extensions, Package, Registry, Tools, ToolsOptions};
-use workspace::{Config, ConfigError, Keychain, Mount, Opening, SecretService, SecretStore, Workspace, for_terminal};
+use workspace::{
+    Config, ConfigError, Keychain, Mount, Opening, SecretService, SecretStore, Standing, Workspace, for_terminal,
+};
 
 use crate::args::Place;
 use crate::exit::Failure;
@@ -40,6 +42,8 @@ pub(crate) struct Site {
     pub(crate) extensions: Option<PathBuf>,
     /// The folder of secrets of a place of the runtime's own; elsewhere they are the person's.
     pub(crate) secrets: Option<PathBuf>,
+    /// The folder of the keys under journals; without one nothing is signed.
+    pub(crate) journals: Option<PathBuf>,
 }
 
 impl Site {
@@ -48,24 +52,34 @@ impl Site {
         let here =
             std::env::current_dir().map_err(|error| Failure::usage(format!("there is no current folder: {error}")))?;
         let site = Self::at(place::workspace(place.workspace.as_deref(), &here)?)?;
-        Ok(Self { extensions: place::extensions(), ..site })
+        Ok(Self { extensions: place::extensions(), journals: place::journals(), ..site })
     }
 
     /// Reads the configuration of the workspace at `root`.
     pub(crate) fn at(root: PathBuf) -> Result<Self, Failure> {
         let config = Config::load(&root).map_err(unconfigured)?;
-        Ok(Self { root, config, extensions: None, secrets: None })
+        Ok(Self { root, config, extensions: None, secrets: None, journals: None })
     }
 
     /// Opens the workspace's state, and says what was found unfinished in it.
     pub(crate) fn workspace(&self) -> Result<Arc<Workspace>, Failure> {
-        let mut mounts = vec![Mount { name: WORK.to_owned(), host: self.config.work_dir.clone() }];
-        mounts.extend(self.config.map_dirs.iter().map(|map| Mount { name: map.guest.clone(), host: map.host.clone() }));
-        let workspace = Workspace::open(&self.root, &mounts, SystemTime::now).map_err(Failure::from)?;
-        for notice in notices(workspace.opening()) {
+        let workspace = self.workspace_in_silence()?;
+        let standing = standing_notice(&workspace.journal().standing());
+        for notice in standing.into_iter().chain(notices(workspace.opening())) {
             eprintln!("{notice}");
         }
-        Ok(Arc::new(workspace))
+        Ok(workspace)
+    }
+
+    /// Opens the workspace's state, for whoever says by themselves what was found.
+    pub(crate) fn workspace_in_silence(&self) -> Result<Arc<Workspace>, Failure> {
+        if let Some(folder) = &self.journals {
+            self.check_apart("journal keys", folder)?;
+        }
+        let mut mounts = vec![Mount { name: WORK.to_owned(), host: self.config.work_dir.clone() }];
+        mounts.extend(self.config.map_dirs.iter().map(|map| Mount { name: map.guest.clone(), host: map.host.clone() }));
+        let keys = self.journals.as_deref();
+        Ok(Arc::new(Workspace::open(&self.root, &mounts, keys, SystemTime::now).map_err(Failure::from)?))
     }
 
     /// Returns what the person's configuration grants.
@@ -190,6 +204,18 @@ pub(crate) fn granted<P>(config: &Config<P>) -> GrantSpec {
 pub(crate) fn judge<P>(config: &Config<P>) -> Result<Judge, Failure> {
     let judge = Judge::new(config.rules.clone()).map_err(Failure::usage)?;
     Ok(judge.with_network(config.network.clone()))
+}
+
+/// Returns what a person should know about a journal that nothing is added to.
+fn standing_notice(standing: &Standing) -> Option<String> {
+    const LOOK: &str = "nothing is added to it; see: boxagnts audit verify";
+    match standing {
+        Standing::Signed | Standing::Unsigned => None,
+        Standing::Unknown => {
+            Some(format!("note: this journal was not signed on this machine, or not in this folder: {LOOK}"))
+        }
+        Standing::Broken { broken } => Some(format!("warning: {}: {LOOK}", for_terminal(&broken.to_string()))),
+    }
 }
 
 /// Returns what a person should know about the state that was opened.

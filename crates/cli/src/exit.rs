@@ -14,6 +14,7 @@ pub(crate) enum Exit {
     Refused,
     Provider,
     Conflict,
+    Journal,
     Cancelled,
 }
 
@@ -27,6 +28,7 @@ impl Exit {
             Self::Refused => 4,
             Self::Provider => 5,
             Self::Conflict => 6,
+            Self::Journal => 7,
             Self::Cancelled => 130,
         }
     }

@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::args::{Changes, Cli, Command, Policy, Secret, Session, Tool};
+use crate::args::{Audit, Changes, Cli, Command, Policy, Secret, Session, Tool};
 use crate::exit::{Exit, Failure};
 
 fn main() -> ExitCode {
@@ -79,6 +79,9 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Policy(Policy::WhatIf { file, session }) => {
             commands::policy::what_if(place, &file, session.as_deref())
         }
+        Command::Audit(Audit::Verify { output }) => commands::audit::verify(place, output),
+        Command::Audit(Audit::Export { file, session }) => commands::audit::export(place, &file, &session),
+        Command::Audit(Audit::Accept) => commands::audit::accept(place),
         Command::Doctor => commands::doctor::doctor(place).await,
         Command::Demo => commands::demo::demo().await,
     }

@@ -50,6 +50,12 @@ pub(crate) fn secrets() -> Result<PathBuf, Failure> {
     })
 }
 
+/// Returns the folder of the keys under journals: `$XDG_DATA_HOME/boxagnts/journals`; `None` where this person has no
+/// such folder.
+pub(crate) fn journals() -> Option<PathBuf> {
+    data().map(|data| data.join("journals"))
+}
+
 /// Tells whether this session has a bus, on which a keychain may be found.
 pub(crate) fn has_session_bus() -> bool {
     env::var_os("DBUS_SESSION_BUS_ADDRESS").is_some_and(|address| !address.is_empty())

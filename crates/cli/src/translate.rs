@@ -7,7 +7,7 @@ use providers::ProviderError;
 use query::QueryError;
 use sandbox::SandboxError;
 use tools::{RegistryError, ToolsError};
-use workspace::{CommitError, DiffError, JournalError, LeaseError, LookupError, WorkspaceError};
+use workspace::{Break, CommitError, DiffError, JournalError, LeaseError, LookupError, WorkspaceError};
 
 use crate::exit::{Exit, Failure};
 
@@ -21,13 +21,58 @@ macro_rules! internal {
     };
 }
 
-internal!(JournalError, SandboxError, RegistryError, DiffError, QueryError);
+internal!(SandboxError, RegistryError, DiffError);
+
+impl From<JournalError> for Failure {
+    fn from(error: JournalError) -> Self {
+        match &error {
+            JournalError::Broken { broken, .. } => Self::new(Exit::Journal, &error).hint(next(broken)),
+            JournalError::Unknown { .. } => Self::new(Exit::Journal, error).hint(UNKNOWN),
+            JournalError::Damaged { .. } => Self::new(Exit::Journal, error).hint(SET_ASIDE),
+            JournalError::Custody { path, .. } => {
+                let hint =
+                    format!("look at what is there; moved away, it is as if it had never been: {}", path.display());
+                Self::usage(&error).hint(hint)
+            }
+            _ => Self::internal(error),
+        }
+    }
+}
+
+/// What to do about a journal that this machine has no key for.
+pub(crate) const UNKNOWN: &str = "if it is yours (moved here, or written by an earlier version): boxagnts audit accept; \
+    if it came with somebody else's files, set it aside: mv .boxagnts .boxagnts.theirs";
+
+/// What to do about a journal that does not fit together.
+const SET_ASIDE: &str = "see what is wrong: boxagnts audit verify; to begin anew, set it aside: \
+    mv .boxagnts .boxagnts.broken && boxagnts audit accept";
+
+/// Returns what a person may do about a break.
+pub(crate) fn next(broken: &Break) -> &'static str {
+    if broken.is_acceptable() {
+        "if you know why (a restored backup, a removed .boxagnts): boxagnts audit accept; \
+         if you do not, keep what is there and look: boxagnts audit verify"
+    } else {
+        SET_ASIDE
+    }
+}
 
 impl From<ToolsError> for Failure {
     fn from(error: ToolsError) -> Self {
         match error {
             ToolsError::Commit(error) => error.into(),
+            ToolsError::Journal(error) => error.into(),
             error => Self::internal(error),
+        }
+    }
+}
+
+impl From<QueryError> for Failure {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::Journal(error) => error.into(),
+            QueryError::Tools(error) => error.into(),
+            QueryError::NothingToResume => Self::internal(error),
         }
     }
 }
@@ -39,7 +84,14 @@ impl From<WorkspaceError> for Failure {
                 let hint = format!("move {} away, and the runtime makes its own", path.display());
                 Self::usage(&error).hint(hint)
             }
-            _ => Self::internal(error),
+            WorkspaceError::NoKeys => {
+                Self::usage(error).hint("set XDG_DATA_HOME or HOME: XDG_DATA_HOME=/path/to/data boxagnts …")
+            }
+            WorkspaceError::NotAcceptable(_) => Self::new(Exit::Journal, error).hint(SET_ASIDE),
+            _ => match error {
+                WorkspaceError::Journal(error) => error.into(),
+                error => Self::internal(error),
+            },
         }
     }
 }
@@ -73,7 +125,10 @@ impl From<CommitError> for Failure {
             CommitError::Unsettled { .. } => {
                 Self::new(Exit::Conflict, error).hint("look at the files it names, then run any boxagnts command again")
             }
-            _ => Self::internal(error),
+            _ => match error {
+                CommitError::Journal(error) => error.into(),
+                error => Self::internal(error),
+            },
         }
     }
 }

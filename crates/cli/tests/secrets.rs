@@ -35,6 +35,7 @@ impl Machine {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.product.command(arguments);
         let home = self.home.path();
+        command.env_remove("XDG_DATA_HOME");
         command.env("HOME", home).env("TMPDIR", home.join("tmp")).env("RUST_LOG", "trace").env("RUST_BACKTRACE", "1");
         command
     }

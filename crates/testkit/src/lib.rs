@@ -93,10 +93,15 @@ impl Runtime {
     }
 }
 
-/// Opens the workspace at `root`, mounted as `/work`.
+/// Opens the workspace at `root`, mounted as `/work`. Its journal is not signed.
 pub fn open(root: &Path) -> Arc<Workspace> {
+    open_with(root, None)
+}
+
+/// Opens the same, with its journal's key below `keys`.
+pub fn open_with(root: &Path, keys: Option<&Path>) -> Arc<Workspace> {
     let mounts = [Mount { name: "/work".into(), host: root.to_owned() }];
-    Arc::new(Workspace::open(root, &mounts, SystemTime::now).expect("a workspace"))
+    Arc::new(Workspace::open(root, &mounts, keys, SystemTime::now).expect("a workspace"))
 }
 
 fn judge(setup: &Setup) -> Judge {

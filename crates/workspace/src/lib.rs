@@ -24,6 +24,7 @@ mod faults;
 mod journal;
 mod keep;
 mod lease;
+mod private;
 mod projection;
 mod secrets;
 mod session_tmp;
@@ -40,8 +41,9 @@ pub use config::cases::{CaseSpec, Cases, CasesPolicy, PolicyCase};
 pub use config::{BudgetSpec, Config, ConfigError, InvalidBudget, MapDir, SpendingSpec, Time, Usd};
 pub use diff::{DiffError, LineCount};
 pub use journal::{
-    Balance, ChangeSetRecord, ChangeSetState, Chapter, Durability, Held, InvalidName, Journal, JournalError,
-    LookupError, Passage, SessionJournal, SessionSummary, TurnPlace, session_name,
+    Balance, Break, ChangeSetRecord, ChangeSetState, Chapter, Durability, ExportError, Exported, Held, InvalidName,
+    Journal, JournalError, JournalId, LookupError, Passage, SessionJournal, SessionSummary, Standing, TurnPlace,
+    Verification, session_name,
 };
 pub use lease::{LeaseError, SessionLease};
 pub use projection::{CallView, ChangeSetView, Counted, FinishedCall, PendingCall, SessionView, TurnView};

@@ -14,7 +14,7 @@ use crate::blobs::{BlobError, Blobs};
 use crate::commit::{CommitError, Committed};
 use crate::diff::{DiffError, LineCount, line_counts, unified};
 use crate::exclude::exclude;
-use crate::journal::{Chapter, Durability, Journal, JournalError, TurnPlace};
+use crate::journal::{Chapter, Custody, Durability, Journal, JournalError, Standing, TurnPlace, Verification};
 use crate::lease::{LeaseError, SessionLease};
 use crate::projection::SessionView;
 use crate::state::{State, at};
@@ -54,6 +54,11 @@ pub enum WorkspaceError {
     Blob(#[from] BlobError),
     #[error(transparent)]
     Commit(#[from] CommitError),
+    #[error("there is no folder for a key, so there is nothing to accept the journal with")]
+    NoKeys,
+    /// What is in it does not fit together, whatever the reason; see [`Workspace::verify`].
+    #[error("the journal is broken, and cannot be accepted")]
+    NotAcceptable(Box<Verification>),
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: io::Error },
 }
@@ -83,8 +88,9 @@ pub(crate) struct Mounted {
 
 impl Workspace {
     /// Opens the state of the workspace at `root`, making it if there is none, and settles commits that were
-    /// interrupted. `mounts` are the directories that commits go to (`/work` and each `map_dirs`).
-    pub fn open(root: &Path, mounts: &[Mount], clock: Clock) -> Result<Self> {
+    /// interrupted. `mounts` are the directories that commits go to (`/work` and each `map_dirs`). `keys` is the person's
+    /// folder of journal keys, outside of every mount; without one nothing is signed.
+    pub fn open(root: &Path, mounts: &[Mount], keys: Option<&Path>, clock: Clock) -> Result<Self> {
         let root = fs::canonicalize(root).map_err(at(root))?;
         let mounts = mounted(mounts)?;
         let state = State::open(&root)?;
@@ -92,11 +98,15 @@ impl Workspace {
         let journal = {
             // One process at a time makes a new journal.
             let _lock = lock(&state)?;
-            Journal::open(&state.journal(), clock)?
+            let directory = place(&root)?;
+            let custody = keys.map(|keys| Custody::new(keys, &root, directory));
+            Journal::open(&state.journal(), clock, custody)?
         };
         let blobs = Blobs::new(state.blobs(), state.blob_temporaries());
         let mut workspace = Self { root, state, journal, blobs, mounts, clock, opening: Opening::default() };
-        if !workspace.journal.unfinished()?.is_empty() {
+        // Nothing is done because of a journal that nobody here wrote.
+        let is_known = matches!(workspace.journal.standing(), Standing::Signed | Standing::Unsigned);
+        if is_known && !workspace.journal.unfinished()?.is_empty() {
             let _lock = lock(&workspace.state)?;
             workspace.opening = workspace.settle()?;
         }
@@ -156,6 +166,23 @@ impl Workspace {
             }
         }
         Ok(())
+    }
+
+    /// Reads the whole journal to see whether it is what was written and signed.
+    pub fn verify(&self) -> Result<Verification> {
+        Ok(self.journal.verify(&|hash, size| self.blobs.holds(hash, size))?)
+    }
+
+    /// Takes a journal that is not known here for this workspace's own, if what is in it fits together. A person said
+    /// so. Returns the number of its records.
+    pub fn accept(&self) -> Result<i64> {
+        let custody = self.journal.custody().ok_or(WorkspaceError::NoKeys)?;
+        let found = self.verify()?;
+        if !found.is_acceptable() {
+            return Err(WorkspaceError::NotAcceptable(Box::new(found)));
+        }
+        let _lock = lock(&self.state)?;
+        Ok(self.journal.accept(custody)?)
     }
 
     /// Returns the directory of a session's whole outputs, made if there is none.

@@ -7,12 +7,14 @@ use protocol::{Arguments, CallId, CallOutcome, ToolCall};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tools::{Unattended, builtin};
+use workspace::Standing;
 
 use super::{extension, print, tool};
 use crate::args::Place;
 use crate::boot::{Settings, Site, random};
 use crate::exit::{Exit, Failure};
 use crate::place;
+use crate::translate::{UNKNOWN, next};
 
 /// One line of the report.
 struct Check {
@@ -29,6 +31,7 @@ pub(crate) async fn doctor(place: &Place) -> Result<Exit, Failure> {
         Check { what: "workspace", found: Ok(site.root.display().to_string()) },
         Check { what: "configuration", found: Ok(configuration(&site)) },
         Check { what: "state", found: state(&site) },
+        Check { what: "journal", found: journal(&site) },
         Check { what: "tool cache", found: place::artifact_cache().map(|path| path.display().to_string()) },
         Check { what: "sandbox", found: sandbox(&site).await },
         Check { what: "extensions", found: extensions(&site).await },
@@ -65,6 +68,20 @@ fn state(site: &Site) -> Result<String, Failure> {
         write!(found, "; .boxagnts/ could not be added to git's info/exclude: {reason}").expect("a string takes text");
     }
     Ok(found)
+}
+
+/// Says whether the journal is signed, and where its key lies. Only `audit verify` reads all of it.
+fn journal(site: &Site) -> Result<String, Failure> {
+    let workspace = site.workspace_in_silence()?;
+    let journal = workspace.journal();
+    let Some(keys) = journal.keys() else {
+        return Ok("chained, not signed: neither XDG_DATA_HOME nor HOME is set".into());
+    };
+    match journal.standing() {
+        Standing::Unknown => Err(Failure::new(Exit::Journal, "this machine has no key for it").hint(UNKNOWN)),
+        Standing::Broken { broken } => Err(Failure::new(Exit::Journal, &broken).hint(next(&broken))),
+        _ => Ok(format!("signed and anchored in {}; boxagnts audit verify reads all of it", keys.display())),
+    }
 }
 
 /// Runs one real call through every layer.

@@ -10,11 +10,17 @@ use tempfile::TempDir;
 /// A workspace that the binary is run in.
 pub(crate) struct Product {
     folder: TempDir,
+    data: TempDir,
 }
 
 impl Product {
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self { folder: tempfile::tempdir().unwrap(), data: tempfile::tempdir().unwrap() }
+    }
+
+    /// Returns the person's data folder.
+    pub(crate) fn data(&self) -> &Path {
+        self.data.path()
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -51,6 +57,7 @@ impl Product {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap())
             .env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"))
+            .env("XDG_DATA_HOME", self.data())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

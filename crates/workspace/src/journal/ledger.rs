@@ -3,7 +3,7 @@
 use protocol::{Event, EventBody, SessionId, Spending, TurnId};
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
-use super::{Durability, Failure, Journal, JournalError, Result, insert};
+use super::{Durability, Failure, Journal, JournalError, Result};
 
 /// What stands on one account.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -61,9 +61,11 @@ impl Journal {
         decide: impl FnOnce(&[Balance]) -> std::result::Result<(Spending, EventBody), R>,
     ) -> Result<std::result::Result<Vec<Event>, R>> {
         let mut refused = None;
-        let events = self.write(Durability::Process, |now, transaction| {
-            let balances: Vec<Balance> =
-                accounts.iter().map(|account| balance(transaction, account)).collect::<std::result::Result<_, _>>()?;
+        let events = self.write(Durability::Process, |pen| {
+            let balances: Vec<Balance> = accounts
+                .iter()
+                .map(|account| balance(pen.transaction(), account))
+                .collect::<std::result::Result<_, _>>()?;
             let (spending, event) = match decide(&balances) {
                 Ok(decided) => decided,
                 Err(refusal) => {
@@ -72,10 +74,10 @@ impl Journal {
                 }
             };
             for (account, balance) in accounts.iter().zip(balances) {
-                set(transaction, account, &Balance { reserved: balance.reserved.plus(&spending), ..balance })?;
+                set(pen.transaction(), account, &Balance { reserved: balance.reserved.plus(&spending), ..balance })?;
             }
-            hold(transaction, session, accounts, (turn, number), &spending)?;
-            Ok(vec![insert(transaction, session, now, &event, None)?])
+            hold(pen.transaction(), session, accounts, (turn, number), &spending)?;
+            Ok(vec![pen.append(session, &event, None)?])
         })?;
         Ok(refused.map_or(Ok(events), Err))
     }
@@ -89,15 +91,15 @@ impl Journal {
         spent: &Spending,
         bodies: &[EventBody],
     ) -> Result<Vec<Event>> {
-        self.write(Durability::Process, |now, transaction| {
-            if let Some((accounts, reserved)) = release(transaction, turn, number)? {
+        self.write(Durability::Process, |pen| {
+            if let Some((accounts, reserved)) = release(pen.transaction(), turn, number)? {
                 for account in accounts {
-                    let Balance { spent: before, reserved: held } = balance(transaction, &account)?;
+                    let Balance { spent: before, reserved: held } = balance(pen.transaction(), &account)?;
                     let after = Balance { spent: before.plus(spent), reserved: held.less(&reserved) };
-                    set(transaction, &account, &after)?;
+                    set(pen.transaction(), &account, &after)?;
                 }
             }
-            bodies.iter().map(|body| insert(transaction, session, now, body, None)).collect()
+            bodies.iter().map(|body| pen.append(session, body, None)).collect()
         })
     }
 
@@ -110,12 +112,12 @@ impl Journal {
         bodies: &[EventBody],
         durability: Durability,
     ) -> Result<Vec<Event>> {
-        self.write(durability, |now, transaction| {
+        self.write(durability, |pen| {
             for account in accounts {
-                let balance = balance(transaction, account)?;
-                set(transaction, account, &Balance { spent: balance.spent.plus(spent), ..balance })?;
+                let balance = balance(pen.transaction(), account)?;
+                set(pen.transaction(), account, &Balance { spent: balance.spent.plus(spent), ..balance })?;
             }
-            bodies.iter().map(|body| insert(transaction, session, now, body, None)).collect()
+            bodies.iter().map(|body| pen.append(session, body, None)).collect()
         })
     }
 
@@ -201,7 +203,7 @@ mod tests {
     }
 
     fn journal(folder: &std::path::Path) -> Journal {
-        Journal::open(&folder.join("journal.db"), std::time::SystemTime::now).unwrap()
+        Journal::open(&folder.join("journal.db"), std::time::SystemTime::now, None).unwrap()
     }
 
     fn session(number: u64) -> SessionId {

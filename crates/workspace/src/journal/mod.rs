@@ -1,10 +1,20 @@
-//! The append-only journal: `SQLite` in WAL mode, one row an event.
+//! The append-only journal: `SQLite` in WAL mode, one row an event, each linked to the one before by its hash.
 
+mod anchor;
+mod append;
+mod breaks;
 mod calls;
+mod chain;
+mod checkpoint;
+mod custody;
+mod export;
 mod ledger;
 mod open;
 mod read;
 mod sessions;
+mod standing;
+mod verify;
+mod walk;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -12,14 +22,20 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::UNIX_EPOCH;
 
 use policy::Recorder;
-use protocol::{ChangeSetId, ContentHash, Event, EventBody, SessionId};
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params};
+use protocol::{ContentHash, Event, EventBody, SessionId};
+use rusqlite::ErrorCode;
 use stage::Clock;
 
+use append::{Failure, Pen, Writer};
+pub use breaks::{Break, Standing};
+pub use chain::JournalId;
+pub(crate) use custody::Custody;
+pub use export::{ExportError, Exported};
 pub use ledger::{Balance, Held};
 pub(crate) use read::Unfinished;
 pub use read::{ChangeSetRecord, ChangeSetState, LookupError, SessionSummary};
 pub use sessions::{Chapter, InvalidName, Passage, TurnPlace, session_name};
+pub use verify::Verification;
 
 /// What an acknowledged append survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +63,17 @@ pub enum JournalError {
     Unwritable(serde_json::Error),
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: std::io::Error },
+    /// Nothing is appended to it any more; it can still be read.
+    #[error("{path} is broken, and nothing is added to it: {broken}")]
+    Broken { path: PathBuf, broken: Break },
+    /// Nothing is appended to it before a person accepts it.
+    #[error("{path} was not signed on this machine, or not in this folder: it is not known whose it is")]
+    Unknown { path: PathBuf },
+    /// The folder of the key and the anchor is not as the runtime made it.
+    #[error("{path} cannot be used: {problem}")]
+    Custody { path: PathBuf, problem: &'static str },
+    #[error("what was signed last cannot be anchored: {source}")]
+    NotAnchored { source: std::io::Error },
     /// The database failed; `reason` is `SQLite`'s.
     #[error("{path}: {reason}")]
     Failed { path: PathBuf, reason: String },
@@ -61,15 +88,9 @@ type Observer = Box<dyn Fn(&Event) + Send + Sync>;
 pub struct Journal {
     path: PathBuf,
     clock: Clock,
+    custody: Option<Custody>,
     writer: Mutex<Writer>,
     observers: Mutex<Vec<Observer>>,
-}
-
-#[derive(Debug)]
-struct Writer {
-    connection: Connection,
-    /// What the connection's `synchronous` is set to.
-    durability: Durability,
 }
 
 impl fmt::Debug for Journal {
@@ -79,6 +100,31 @@ impl fmt::Debug for Journal {
 }
 
 impl Journal {
+    /// Returns whether the journal may be appended to, as far as is known without reading all of it.
+    pub fn standing(&self) -> Standing {
+        self.writer().standing.clone()
+    }
+
+    /// Returns what tells this journal from every other.
+    pub fn id(&self) -> JournalId {
+        self.writer().id
+    }
+
+    pub(crate) fn custody(&self) -> Option<&Custody> {
+        self.custody.as_ref()
+    }
+
+    /// Returns this workspace's public key in hex, if this machine has one.
+    pub fn public_key(&self) -> Result<Option<String>> {
+        let Some(custody) = &self.custody else { return Ok(None) };
+        Ok(custody.look()?.key.map(|key| chain::hex(&key.public())))
+    }
+
+    /// Returns the folder of its key and its anchor, if this machine has one.
+    pub fn keys(&self) -> Option<&Path> {
+        self.custody.as_ref().map(Custody::folder)
+    }
+
     /// Returns the writing end for one session.
     pub fn session(&self, id: &SessionId) -> SessionJournal<'_> {
         SessionJournal { journal: self, session: id.clone() }
@@ -86,20 +132,20 @@ impl Journal {
 
     /// Appends `bodies` in one transaction and returns them as events.
     pub fn append(&self, session: &SessionId, bodies: &[EventBody], durability: Durability) -> Result<Vec<Event>> {
-        self.write(durability, |now, transaction| {
-            bodies.iter().map(|body| insert(transaction, session, now, body, None)).collect()
-        })
+        self.write(durability, |pen| bodies.iter().map(|body| pen.append(session, body, None)).collect())
+    }
+
+    /// Signs what was appended since the last signature, if the journal is signed here.
+    pub fn sign(&self) -> Result<()> {
+        if self.standing() == Standing::Signed {
+            self.write(Durability::Power, |pen| pen.want_signature().map(|()| Vec::new()))?;
+        }
+        Ok(())
     }
 
     /// Keeps small contents, without flushing them: the intent that follows does.
     pub(crate) fn keep(&self, contents: &[(ContentHash, Vec<u8>)]) -> Result<()> {
-        self.write(Durability::Process, |_, transaction| {
-            let mut statement = transaction.prepare_cached("INSERT OR IGNORE INTO contents VALUES (?1, ?2)")?;
-            for (hash, bytes) in contents {
-                statement.execute(params![hash.as_str(), bytes])?;
-            }
-            Ok(Vec::new())
-        })?;
+        self.write(Durability::Process, |pen| pen.keep(contents).map(|()| Vec::new()))?;
         Ok(())
     }
 
@@ -111,12 +157,9 @@ impl Journal {
         place: &str,
         contents: &[(ContentHash, Vec<u8>)],
     ) -> Result<()> {
-        self.write(Durability::Power, |now, transaction| {
-            let mut statement = transaction.prepare_cached("INSERT OR IGNORE INTO contents VALUES (?1, ?2)")?;
-            for (hash, bytes) in contents {
-                statement.execute(params![hash.as_str(), bytes])?;
-            }
-            Ok(vec![insert(transaction, session, now, intent, Some(place))?])
+        self.write(Durability::Power, |pen| {
+            pen.keep(contents)?;
+            Ok(vec![pen.append(session, intent, Some(place))?])
         })?;
         Ok(())
     }
@@ -130,10 +173,10 @@ impl Journal {
     fn write(
         &self,
         durability: Durability,
-        work: impl FnOnce(u64, &Transaction<'_>) -> std::result::Result<Vec<Event>, Failure>,
+        work: impl FnOnce(&mut Pen<'_>) -> std::result::Result<Vec<Event>, Failure>,
     ) -> Result<Vec<Event>> {
         let mut writer = self.writer();
-        let events = writer.transact(durability, |transaction| work(self.now_ms(), transaction));
+        let events = writer.transact(durability, self.now_ms(), work);
         let events = events.map_err(|failure| failure.at(&self.path))?;
         // Taken before the writer is given back, so that observers see the events of all threads in order.
         let observers = self.observers();
@@ -162,92 +205,6 @@ impl Journal {
 
     fn observers(&self) -> MutexGuard<'_, Vec<Observer>> {
         self.observers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Writer {
-    fn transact<T>(
-        &mut self,
-        durability: Durability,
-        work: impl FnOnce(&Transaction<'_>) -> std::result::Result<T, Failure>,
-    ) -> std::result::Result<T, Failure> {
-        if self.durability != durability {
-            self.connection.prepare_cached(synchronous(durability))?.raw_execute()?;
-            self.durability = durability;
-        }
-        // Immediate: a transaction that reads first and writes later can be refused half-way.
-        let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
-        let result = work(&transaction)?;
-        transaction.commit()?;
-        Ok(result)
-    }
-}
-
-/// In WAL mode, NORMAL writes to the operating system and FULL flushes to the disk at each commit.
-fn synchronous(durability: Durability) -> &'static str {
-    match durability {
-        Durability::Process => "PRAGMA synchronous = NORMAL",
-        Durability::Power => "PRAGMA synchronous = FULL",
-    }
-}
-
-/// Appends one event.
-fn insert(
-    transaction: &Transaction<'_>,
-    session: &SessionId,
-    now_ms: u64,
-    body: &EventBody,
-    place: Option<&str>,
-) -> std::result::Result<Event, Failure> {
-    const INSERT: &str = "INSERT INTO events (session, recorded_at_ms, kind, change_set, undoes, place, body) \
-                          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-    let text = serde_json::to_string(body).map_err(Failure::Json)?;
-    let (kind, change_set, undoes) = landmark(body);
-    let now = i64::try_from(now_ms).unwrap_or(i64::MAX);
-    let mut statement = transaction.prepare_cached(INSERT)?;
-    let sequence = statement.insert(params![session.as_str(), now, kind, change_set, undoes, place, text])?;
-    Ok(Event {
-        sequence: sequence.cast_unsigned(),
-        session: session.clone(),
-        recorded_at_ms: now_ms,
-        body: body.clone(),
-    })
-}
-
-/// Returns what an event is looked up by.
-fn landmark(body: &EventBody) -> (Option<&'static str>, Option<&str>, Option<&str>) {
-    match body {
-        EventBody::SessionOpened { .. } | EventBody::SessionForked { .. } => (Some("session_opened"), None, None),
-        EventBody::SessionNamed { .. } => (Some("session_named"), None, None),
-        EventBody::TurnOpened { .. } => (Some("turn_opened"), None, None),
-        EventBody::TurnClosed { .. } => (Some("turn_closed"), None, None),
-        EventBody::CommitIntended { change_set, undoes, .. } => {
-            (Some("commit_intended"), Some(change_set.as_str()), undoes.as_ref().map(ChangeSetId::as_str))
-        }
-        EventBody::CommitFinished { change_set, .. } => (Some("commit_finished"), Some(change_set.as_str()), None),
-        _ => (None, None, None),
-    }
-}
-
-/// A failure inside a transaction, before it is known where.
-#[derive(Debug)]
-enum Failure {
-    Sqlite(rusqlite::Error),
-    Json(serde_json::Error),
-}
-
-impl From<rusqlite::Error> for Failure {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
-    }
-}
-
-impl Failure {
-    fn at(self, path: &Path) -> JournalError {
-        match self {
-            Self::Sqlite(error) => failed(path, &error),
-            Self::Json(error) => JournalError::Unwritable(error),
-        }
     }
 }
 

@@ -9,13 +9,20 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use stage::Clock;
 
-use super::{Durability, Journal, JournalError, Result, Writer, failed};
+use super::append::Writer;
+use super::chain::{Head, JournalId};
+use super::custody::Custody;
+use super::standing::Opened;
+use super::{Break, Durability, Journal, JournalError, Result, Standing, failed, walk};
 
 /// The mark of whose file it is (`PRAGMA application_id`): `BxAg`.
 const APPLICATION_ID: i64 = 0x4278_4167;
 
+/// What makes a schema of the one before.
+type Migration = fn(&Connection) -> rusqlite::Result<()>;
+
 /// Each schema adds to the one before; the file says how many it has (`PRAGMA user_version`).
-const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("schema_budget.sql")];
+const MIGRATIONS: [Migration; 3] = [lay_out, chain_up, open_accounts];
 
 const SCHEMA: i64 = MIGRATIONS.len().cast_signed() as i64;
 
@@ -24,16 +31,55 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Journal {
     /// Opens the journal at `path`, making it if there is none. The caller sees to it that only one process at a time
-    /// makes a new one.
-    pub(crate) fn open(path: &Path, clock: Clock) -> Result<Self> {
+    /// makes a new one. One that is broken, or not known here, can be read and not appended to.
+    pub(crate) fn open(path: &Path, clock: Clock, custody: Option<Custody>) -> Result<Self> {
         create(path)?;
         let flags =
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
         let connection = Connection::open_with_flags(path, flags).map_err(|error| failed(path, &error))?;
         prepare(path, &connection)?;
-        let writer = Mutex::new(Writer { connection, durability: Durability::Process });
-        Ok(Self { path: path.to_owned(), clock, writer, observers: Mutex::default() })
+        let writer = Mutex::new(unjudged(path, connection)?);
+        let journal = Self { path: path.to_owned(), clock, custody, writer, observers: Mutex::default() };
+        journal.judge()?;
+        Ok(journal)
     }
+
+    /// Looks whether the journal is the one that was signed here.
+    fn judge(&self) -> Result<()> {
+        let mut writer = self.writer();
+        if matches!(writer.standing, Standing::Broken { .. }) {
+            return Ok(());
+        }
+        let judged = self.opened(&writer).judge(self.custody.as_ref())?;
+        (writer.standing, writer.keyring, writer.head) = (judged.standing, judged.keyring, judged.head);
+        Ok(())
+    }
+
+    fn opened<'a>(&'a self, writer: &'a Writer) -> Opened<'a> {
+        let now_ms = i64::try_from(self.now_ms()).unwrap_or(i64::MAX);
+        Opened { path: &self.path, connection: &writer.connection, id: writer.id, now_ms }
+    }
+
+    /// Takes the journal as it is for this workspace's own: what it holds is signed, and anchored. Returns the number of
+    /// its records. The caller has verified it, and a person has said so.
+    pub(crate) fn accept(&self, custody: &Custody) -> Result<i64> {
+        let mut writer = self.writer();
+        let judged = self.opened(&writer).begin(custody)?;
+        (writer.standing, writer.keyring, writer.head) = (judged.standing, judged.keyring, judged.head);
+        Ok(writer.head.sequence)
+    }
+}
+
+/// Returns a writer that has not been judged yet.
+fn unjudged(path: &Path, connection: Connection) -> Result<Writer> {
+    let id = walk::id(&connection).map_err(|error| failed(path, &error))?;
+    let standing = match id {
+        Some(_) => Standing::Unknown,
+        None => Standing::Broken { broken: Break::Schema { name: "journal".to_owned() } },
+    };
+    let id = id.unwrap_or(JournalId([0; 16]));
+    let head = Head::start(id);
+    Ok(Writer { connection, durability: Durability::Process, id, standing, keyring: None, head, unanchored: None })
 }
 
 /// Makes an empty file that only its owner can read; `SQLite` gives its companions the same mode.
@@ -81,9 +127,42 @@ fn migrate(path: &Path, connection: &Connection) -> Result<()> {
     // Another process may have done it while this one waited.
     let version = usize::try_from(identify(path, &transaction)?).expect("a schema number between 0 and this one's");
     for migration in &MIGRATIONS[version..] {
-        transaction.execute_batch(migration).map_err(sql)?;
+        migration(&transaction).map_err(sql)?;
     }
     transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(sql)?;
     transaction.pragma_update(None, "user_version", SCHEMA).map_err(sql)?;
     transaction.commit().map_err(sql)
+}
+
+fn lay_out(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(include_str!("schema.sql"))
+}
+
+/// Links the records that are there.
+fn chain_up(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(include_str!("schema2.sql"))?;
+    if let Some(id) = walk::id(connection)? {
+        walk::relink(connection, id)?;
+    }
+    connection.execute_batch(
+        "CREATE TRIGGER events_are_not_changed BEFORE UPDATE ON events
+BEGIN SELECT RAISE(ABORT, 'the journal only grows'); END;",
+    )
+}
+
+fn open_accounts(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(include_str!("schema3.sql"))
+}
+
+/// Returns the tables, indices and triggers of a journal as they are made, with their definitions.
+pub(super) fn schema() -> rusqlite::Result<Vec<(String, String)>> {
+    let fresh = Connection::open_in_memory()?;
+    MIGRATIONS.iter().try_for_each(|migration| migration(&fresh))?;
+    definitions(&fresh)
+}
+
+/// Returns the tables, indices and triggers of a database, with their definitions.
+pub(super) fn definitions(connection: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
+    let query = "SELECT type || ' ' || name, coalesce(sql, '') || tbl_name FROM sqlite_schema ORDER BY 1";
+    connection.prepare(query)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }

@@ -28,7 +28,12 @@ impl Place {
     }
 
     fn open(&self) -> Result<Journal> {
-        Journal::open(&self.path(), clock)
+        Journal::open(&self.path(), clock, Some(self.custody()))
+    }
+
+    /// Returns where the key and the anchor of the journal lie.
+    fn custody(&self) -> Custody {
+        Custody::new(&self.folder.path().join("keys"), self.folder.path(), "1:1".into())
     }
 }
 
@@ -288,7 +293,7 @@ fn a_file_that_is_no_journal_is_refused_and_left_alone() {
     });
     assert!(matches!(foreign, JournalError::Foreign { .. }), "{foreign:?}");
     let newer = refused(|path| {
-        drop(Journal::open(path, clock).unwrap());
+        drop(Journal::open(path, clock, None).unwrap());
         let connection = Connection::open(path).unwrap();
         connection.execute_batch("PRAGMA journal_mode = DELETE; PRAGMA user_version = 99;").unwrap();
     });

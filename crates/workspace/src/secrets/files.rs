@@ -1,9 +1,8 @@
 //! The two files of a store, and the lock beside them.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File, Metadata};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use policy::SecretName;
@@ -15,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::index::Index;
 use super::{Result, SecretError};
 use crate::lease::lock_file;
+use crate::private::{self, Problem};
 
 /// Raised when the file of the values says something else.
 const FORMAT: u32 = 1;
@@ -52,7 +52,7 @@ impl<'a> Folder<'a> {
 
     /// Makes the folder where it is missing, and waits until nobody else reads it or writes to it.
     pub(super) fn lock(path: &'a Path) -> Result<Self> {
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at(path))?;
+        private::make_folder(path).map_err(at(path))?;
         check(path, &fs::symlink_metadata(path).map_err(at(path))?, own_user()?, Metadata::is_dir)?;
         let name = path.join("lock");
         let lock = lock_file(&name).map_err(at(&name))?;
@@ -105,54 +105,40 @@ impl<'a> Folder<'a> {
         check(path, &named, user, Metadata::is_file)?;
         let file = File::open(path).map_err(at(path))?;
         let opened = file.metadata().map_err(at(path))?;
-        if (opened.dev(), opened.ino()) != (named.dev(), named.ino()) {
-            return Err(SecretError::NotPrivate { path: path.to_owned(), problem: "was replaced while it was read" });
-        }
+        private::check_same(&named, &opened).map_err(|problem| not_private(path, problem))?;
         let mut text = Zeroizing::new(String::new());
         file.take(MAX_FILE_BYTES).read_to_string(&mut text).map_err(at(path))?;
         Ok(Some(text))
     }
 
-    /// Writes a new file (0600) and renames it over the old one, so that there is always one of them, whole.
     fn replace(&self, name: &str, content: &[u8]) -> Result<()> {
-        let path = self.path.join(name);
-        let write = || {
-            let mut file = tempfile::NamedTempFile::new_in(self.path)?;
-            file.write_all(content)?;
-            file.as_file().sync_all()?;
-            file.persist(&path)?;
-            File::open(self.path)?.sync_all()
-        };
-        write().map_err(at(&path))
+        private::replace(self.path, name, content).map_err(at(&self.path.join(name)))
     }
 }
 
-/// Returns what is at `path`, not following a link; `None` when nothing is.
 fn found(path: &Path) -> Result<Option<Metadata>> {
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        found => found.map(Some).map_err(at(path)),
-    }
+    private::found(path).map_err(at(path))
 }
 
 /// Refuses what somebody else could read, or put there.
 fn check(path: &Path, found: &Metadata, user: u32, is_kind: fn(&Metadata) -> bool) -> Result<()> {
-    let problem = if !is_kind(found) {
-        "is not what belongs there: a link, or something else than the runtime made"
-    } else if found.uid() != user {
-        "belongs to another user; secrets are read from your own files only"
-    } else if found.mode() & 0o077 != 0 {
-        "can be reached by other users; close it with chmod go= and change the values that they may have seen"
-    } else {
-        return Ok(());
-    };
-    Err(SecretError::NotPrivate { path: path.to_owned(), problem })
+    private::check(found, user, is_kind).map_err(|problem| not_private(path, problem))
 }
 
-/// Returns the user that this process acts as (proc(5)).
+fn not_private(path: &Path, problem: Problem) -> SecretError {
+    let problem = match problem {
+        Problem::Kind => "is not what belongs there: a link, or something else than the runtime made",
+        Problem::Owner => "belongs to another user; secrets are read from your own files only",
+        Problem::Open => {
+            "can be reached by other users; close it with chmod go= and change the values that they may have seen"
+        }
+        Problem::Replaced => "was replaced while it was read",
+    };
+    SecretError::NotPrivate { path: path.to_owned(), problem }
+}
+
 fn own_user() -> Result<u32> {
-    let own = Path::new("/proc/self");
-    fs::metadata(own).map(|own| own.uid()).map_err(at(own))
+    private::own_user().map_err(at(Path::new("/proc/self")))
 }
 
 /// Reads JSON whose errors may quote it: only their place is told.
@@ -163,18 +149,4 @@ fn parsed<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
 fn at(path: &Path) -> impl Fn(io::Error) -> SecretError {
     let path: PathBuf = path.to_owned();
     move |source| SecretError::Io { path: path.clone(), source }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_belongs_to_another_user_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let found = fs::symlink_metadata(folder.path()).unwrap();
-        assert_eq!(found.uid(), own_user().unwrap());
-        let refused = check(folder.path(), &found, found.uid() + 1, Metadata::is_dir).unwrap_err();
-        assert!(refused.to_string().contains("belongs to another user"));
-    }
 }

@@ -208,7 +208,7 @@ fn a_commit_goes_to_the_mount_it_names() {
     let (place, library) = (Place::new(&[("a.txt", "one\n")]), Place::new(&[("a.txt", "one\n")]));
     let mounts = [("/work", place.root()), ("/lib", library.root())];
     let mounts = mounts.map(|(name, host)| Mount { name: name.into(), host });
-    let workspace = Workspace::open(&place.root(), &mounts, clock).unwrap();
+    let workspace = Workspace::open(&place.root(), &mounts, Some(&super::support::keys(&place.root())), clock).unwrap();
     let stage = stage(&workspace, "/lib");
     stage_write(&stage, "a.txt", "two\n");
     commit(&workspace, &set(7), &stage).unwrap();

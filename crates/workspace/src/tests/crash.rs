@@ -11,7 +11,7 @@ use protocol::{CommitOutcome, EventBody};
 
 use super::support::{Place, Tree, chmod, commit, open, session, set, stage, stage_write};
 use crate::faults;
-use crate::journal::ChangeSetState;
+use crate::journal::{ChangeSetState, Standing};
 
 const ROOT: &str = "BOXAGNTS_TEST_CRASH_ROOT";
 const POINT: &str = "BOXAGNTS_TEST_CRASH_POINT";
@@ -202,6 +202,12 @@ fn an_interrupted_commit_is_settled_in_its_own_directory_only() {
     let copied = Command::new("cp").arg("-r").arg(place.path(".boxagnts")).arg(other.folder.path()).status().unwrap();
     assert!(copied.success());
     let before = other.tree();
+    // Nobody knows here whose journal it is, so nothing is done because of it.
+    let workspace = other.open();
+    assert_eq!((workspace.journal().standing(), workspace.opening()), (Standing::Unknown, &crate::Opening::default()));
+    assert_eq!(other.tree(), before);
+    // Not even when a person takes it for theirs.
+    workspace.accept().unwrap();
     let workspace = other.open();
     assert_eq!(other.tree(), before);
     let reason =

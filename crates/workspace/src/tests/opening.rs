@@ -47,7 +47,7 @@ fn a_linked_state_is_refused() {
     let (place, elsewhere) = (Place::new(&[]), tempfile::tempdir().unwrap());
     symlink(elsewhere.path(), place.path(".boxagnts")).unwrap();
     let mounts = [Mount { name: "/work".into(), host: place.root() }];
-    let refused = Workspace::open(&place.root(), &mounts, clock);
+    let refused = Workspace::open(&place.root(), &mounts, None, clock);
     assert!(matches!(refused, Err(WorkspaceError::NotOurs { .. })));
     assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
 }
@@ -59,7 +59,7 @@ fn a_linked_journal_is_refused() {
     fs::create_dir(place.path(".boxagnts")).unwrap();
     symlink(elsewhere.path(".boxagnts/journal.db"), place.path(".boxagnts/journal.db")).unwrap();
     let mounts = [Mount { name: "/work".into(), host: place.root() }];
-    let refused = Workspace::open(&place.root(), &mounts, clock);
+    let refused = Workspace::open(&place.root(), &mounts, None, clock);
     assert!(matches!(refused, Err(WorkspaceError::Journal(JournalError::Failed { .. }))), "{refused:?}");
 }
 
@@ -67,7 +67,7 @@ fn a_linked_journal_is_refused() {
 fn a_mount_must_be_there_and_have_a_name_of_its_own() {
     let place = Place::new(&[]);
     let mount = |name: &str, host: &str| Mount { name: name.into(), host: place.path(host) };
-    let open = |mounts: &[Mount]| Workspace::open(&place.root(), mounts, clock);
+    let open = |mounts: &[Mount]| Workspace::open(&place.root(), mounts, None, clock);
     let missing = open(&[mount("/work", "missing")]);
     assert!(matches!(missing, Err(WorkspaceError::Mount { mount, .. }) if mount == "/work"));
     let twice = open(&[mount("/work", ""), mount("/work", "")]);

@@ -84,7 +84,18 @@ impl Place {
 }
 
 pub(crate) fn open(root: &Path) -> Workspace {
-    Workspace::open(root, &[Mount { name: "/work".into(), host: root.to_owned() }], clock).unwrap()
+    Workspace::open(root, &[Mount { name: "/work".into(), host: root.to_owned() }], Some(&keys(root)), clock).unwrap()
+}
+
+/// Returns the folder of journal keys beside a workspace.
+pub(crate) fn keys(root: &Path) -> PathBuf {
+    root.with_extension("keys")
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(keys(self.folder.path()));
+    }
 }
 
 fn walk(root: &Path, below: &str, tree: &mut Tree) {

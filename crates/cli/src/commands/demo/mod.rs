@@ -67,7 +67,8 @@ pub(crate) async fn demo() -> Result<Exit, Failure> {
     lay_out(folder.path(), &carrier)
         .map_err(|error| Failure::internal(format!("the sample cannot be copied: {error}")))?;
     let root = folder.path().canonicalize().map_err(Failure::internal)?;
-    let stage = Stage::open(Site { secrets: Some(secrets.path().join("secrets")), ..Site::at(root)? }, carrier)?;
+    let (secrets, journals) = (Some(secrets.path().join("secrets")), Some(secrets.path().join("journals")));
+    let stage = Stage::open(Site { secrets, journals, ..Site::at(root)? }, carrier)?;
     let mut rows = work(&stage).await?;
     rows.push(converse(&stage).await?);
     rows.extend(misbehave(&stage).await?);

@@ -9,7 +9,7 @@ use super::*;
 fn journal() -> (tempfile::TempDir, Journal) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().canonicalize().unwrap().join("journal.db");
-    let journal = Journal::open(&path, || SystemTime::UNIX_EPOCH + Duration::from_secs(1)).unwrap();
+    let journal = Journal::open(&path, || SystemTime::UNIX_EPOCH + Duration::from_secs(1), None).unwrap();
     (folder, journal)
 }
 
@@ -176,6 +176,6 @@ fn the_end_of_a_long_session_is_as_near_as_that_of_a_short_one() {
     assert!(best * 20 < whole_story, "{best:?} of {whole_story:?}");
     let path = folder.path().canonicalize().unwrap().join("journal.db");
     drop(journal);
-    let best = (0..5).map(|_| time(&|| drop(Journal::open(&path, SystemTime::now).unwrap()))).min().unwrap();
+    let best = (0..5).map(|_| time(&|| drop(Journal::open(&path, SystemTime::now, None).unwrap()))).min().unwrap();
     assert!(best * 20 < whole_story, "{best:?} of {whole_story:?}");
 }

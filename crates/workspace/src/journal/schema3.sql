@@ -1,4 +1,4 @@
--- What is spent and reserved, for each account: a projection of what the events of model calls say, kept in their
+-- Schema 3. What is spent and reserved, for each account: a projection of what the events of model calls say, kept in their
 -- transactions. Amounts are JSON.
 
 CREATE TABLE accounts (
