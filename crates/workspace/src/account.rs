@@ -21,10 +21,22 @@ pub struct SessionAccount {
     order: Vec<CallId>,
     /// Change sets that a person took back.
     undos: Vec<CommitAccount>,
-    policies: BTreeMap<ContentHash, Result<Policy, String>>,
-    tools: BTreeMap<ContentHash, Result<ToolRecord, String>>,
+    policies: BTreeMap<ContentHash, Result<Policy, NotKnown>>,
+    tools: BTreeMap<ContentHash, Result<ToolRecord, NotKnown>>,
     /// The one call that is looked at; `None` looks at all.
     only: Option<CallId>,
+}
+
+/// Why something that a decision was made by is not known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotKnown {
+    /// By a version that did not keep it.
+    #[error("it was not recorded then")]
+    NotRecorded,
+    #[error("the journal does not have {0}")]
+    Missing(ContentHash),
+    #[error("what was recorded of it cannot be read: {0}")]
+    Unreadable(String),
 }
 
 /// A policy that can judge.
@@ -129,20 +141,20 @@ impl SessionAccount {
     }
 
     /// Returns the policy that decisions call `digest`, or why there is none.
-    pub(crate) fn policy(&self, digest: &ContentHash) -> Result<&Policy, String> {
+    pub(crate) fn policy(&self, digest: &ContentHash) -> Result<&Policy, NotKnown> {
         known(&self.policies, digest)
     }
 
     /// Returns the policy that `decision` was made by, or why it is not known.
-    pub fn policy_of(&self, decision: &DecisionRecord) -> Result<&PolicyRecord, String> {
-        let basis = decision.basis.as_ref().ok_or_else(|| "it was not recorded then".to_owned())?;
+    pub fn policy_of(&self, decision: &DecisionRecord) -> Result<&PolicyRecord, NotKnown> {
+        let basis = decision.basis.as_ref().ok_or(NotKnown::NotRecorded)?;
         self.policy(&basis.policy).map(|policy| &policy.record)
     }
 
     /// Returns the tool as it was for `decision`, or why it is not known.
-    pub fn tool_of(&self, decision: &DecisionRecord) -> Result<&ToolRecord, String> {
+    pub fn tool_of(&self, decision: &DecisionRecord) -> Result<&ToolRecord, NotKnown> {
         let tool = decision.basis.as_ref().and_then(|basis| basis.tool.as_ref());
-        known(&self.tools, tool.ok_or_else(|| "it was not recorded then".to_owned())?)
+        known(&self.tools, tool.ok_or(NotKnown::NotRecorded)?)
     }
 
     /// Takes the next event.
@@ -153,7 +165,8 @@ impl SessionAccount {
                 self.policies.insert(digest.clone(), policy_of(policy));
             }
             EventBody::ToolStated { digest, tool } => {
-                let read = serde_json::from_value(tool.clone()).map_err(|error| error.to_string());
+                let read =
+                    serde_json::from_value(tool.clone()).map_err(|error| NotKnown::Unreadable(error.to_string()));
                 self.tools.insert(digest.clone(), read);
             }
             EventBody::ModelReplied { turn, number, reply } => {
@@ -284,17 +297,19 @@ impl SessionAccount {
     }
 }
 
-fn known<'a, T>(records: &'a BTreeMap<ContentHash, Result<T, String>>, digest: &ContentHash) -> Result<&'a T, String> {
+fn known<'a, T>(
+    records: &'a BTreeMap<ContentHash, Result<T, NotKnown>>,
+    digest: &ContentHash,
+) -> Result<&'a T, NotKnown> {
     match records.get(digest) {
-        Some(Ok(record)) => Ok(record),
-        Some(Err(reason)) => Err(format!("what was recorded of it cannot be read: {reason}")),
-        None => Err(format!("the journal does not have {digest}")),
+        Some(record) => record.as_ref().map_err(Clone::clone),
+        None => Err(NotKnown::Missing(digest.clone())),
     }
 }
 
-fn policy_of(data: &Value) -> Result<Policy, String> {
-    let record = serde_json::from_value(data.clone()).map_err(|error| error.to_string())?;
-    Policy::new(record).map_err(|error| error.to_string())
+fn policy_of(data: &Value) -> Result<Policy, NotKnown> {
+    let record = serde_json::from_value(data.clone()).map_err(|error| NotKnown::Unreadable(error.to_string()))?;
+    Policy::new(record).map_err(|error| NotKnown::Unreadable(error.to_string()))
 }
 
 /// Adds a decision, or the answer to the last one that asked.
