@@ -21,6 +21,8 @@ pub struct SessionAccount {
     order: Vec<CallId>,
     /// Change sets that a person took back.
     undos: Vec<CommitAccount>,
+    /// The call that each change set is of; a person's own have none.
+    change_sets: BTreeMap<ChangeSetId, Option<CallId>>,
     policies: BTreeMap<ContentHash, Result<Policy, NotKnown>>,
     tools: BTreeMap<ContentHash, Result<ToolRecord, NotKnown>>,
     /// The one call that is looked at; `None` looks at all.
@@ -266,9 +268,8 @@ impl SessionAccount {
     }
 
     fn committed(&mut self, change_set: &ChangeSetId, outcome: &CommitOutcome) {
-        let of_calls = self.calls.values_mut().flat_map(|call| &mut call.commits);
-        let known = of_calls.chain(&mut self.undos).find(|commit| commit.change_set == *change_set);
-        if let Some(commit) = known {
+        let Some(call) = self.change_sets.get(change_set).cloned() else { return };
+        if let Some(commit) = self.commit(change_set, call.as_ref()) {
             commit.outcome = Some(outcome.clone());
         }
     }
@@ -284,12 +285,13 @@ impl SessionAccount {
     }
 
     fn commit(&mut self, id: &ChangeSetId, call: Option<&CallId>) -> Option<&mut CommitAccount> {
+        self.change_sets.entry(id.clone()).or_insert_with(|| call.cloned());
         let commits = match call {
             Some(call) => &mut self.call(call, "")?.commits,
             None if self.only.is_some() => return None,
             None => &mut self.undos,
         };
-        let at = commits.iter().position(|commit| commit.change_set == *id).unwrap_or_else(|| {
+        let at = commits.iter().rposition(|commit| commit.change_set == *id).unwrap_or_else(|| {
             commits.push(CommitAccount::new(id));
             commits.len() - 1
         });
