@@ -111,6 +111,32 @@ fn a_program_in_c_is_added_called_and_removed() {
     assert!(again.code == Some(2) && again.stderr.contains("there is no extension `count`"), "{again:?}");
 }
 
+/// What an extension was is recorded with its calls, so that they are explained when it is gone.
+#[test]
+fn a_policy_is_tested_with_an_extension_and_its_calls_are_explained_without_it() {
+    let person = Person::new();
+    person.product.write("a.txt", "one\n");
+    person.product.write("boxagnts.toml", "[[rules]]\nname = \"keys\"\nverdict = \"deny\"\npaths = [\"**/*.key\"]\n");
+    let case = "[[case]]\ntool = \"count\"\narguments = { path = \"a.key\" }\nexpect = \"deny\"\nrule = \"keys\"\n";
+    person.product.write("cases.toml", case);
+    assert_eq!(person.add(&foreign("count")).code, Some(0));
+    assert_eq!(person.run(&["policy", "test", "cases.toml"]).stdout, "1 case: 1 passed, 0 failed\n");
+    assert_eq!(person.call("count", &json!({"path": "a.txt"})).code, Some(0));
+    assert_eq!(person.run(&["tool", "rm", "count"]).code, Some(0));
+    let without = person.run(&["policy", "test", "cases.toml"]);
+    assert!(
+        without.code == Some(2) && without.stderr.contains("cases.toml:1: there is no tool `count`"),
+        "{without:?}"
+    );
+    let explained = person.run(&["explain"]).stdout;
+    assert!(
+        explained.contains("they fit count 1.0.0, component ") && explained.contains("> default.read"),
+        "{explained}"
+    );
+    let judged = person.run(&["policy", "what-if", "boxagnts.toml"]).stdout;
+    assert!(judged.contains("1 decision, 0 differ, 0 could not be judged"), "{judged}");
+}
+
 #[test]
 fn a_tool_in_javascript_that_asks_for_nothing_needs_no_approval() {
     let person = Person::new();

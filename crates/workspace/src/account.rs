@@ -21,10 +21,24 @@ pub struct SessionAccount {
     order: Vec<CallId>,
     /// Change sets that a person took back.
     undos: Vec<CommitAccount>,
-    policies: BTreeMap<ContentHash, Result<Policy, String>>,
-    tools: BTreeMap<ContentHash, Result<ToolRecord, String>>,
+    /// The call that each change set is of; a person's own have none.
+    change_sets: BTreeMap<ChangeSetId, Option<CallId>>,
+    policies: BTreeMap<ContentHash, Result<Policy, NotKnown>>,
+    tools: BTreeMap<ContentHash, Result<ToolRecord, NotKnown>>,
     /// The one call that is looked at; `None` looks at all.
     only: Option<CallId>,
+}
+
+/// Why something that a decision was made by is not known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotKnown {
+    /// By a version that did not keep it.
+    #[error("it was not recorded then")]
+    NotRecorded,
+    #[error("the journal does not have {0}")]
+    Missing(ContentHash),
+    #[error("what was recorded of it cannot be read: {0}")]
+    Unreadable(String),
 }
 
 /// A policy that can judge.
@@ -131,20 +145,20 @@ impl SessionAccount {
     }
 
     /// Returns the policy that decisions call `digest`, or why there is none.
-    pub(crate) fn policy(&self, digest: &ContentHash) -> Result<&Policy, String> {
+    pub(crate) fn policy(&self, digest: &ContentHash) -> Result<&Policy, NotKnown> {
         known(&self.policies, digest)
     }
 
     /// Returns the policy that `decision` was made by, or why it is not known.
-    pub fn policy_of(&self, decision: &DecisionRecord) -> Result<&PolicyRecord, String> {
-        let basis = decision.basis.as_ref().ok_or_else(|| "it was not recorded then".to_owned())?;
+    pub fn policy_of(&self, decision: &DecisionRecord) -> Result<&PolicyRecord, NotKnown> {
+        let basis = decision.basis.as_ref().ok_or(NotKnown::NotRecorded)?;
         self.policy(&basis.policy).map(|policy| &policy.record)
     }
 
     /// Returns the tool as it was for `decision`, or why it is not known.
-    pub fn tool_of(&self, decision: &DecisionRecord) -> Result<&ToolRecord, String> {
+    pub fn tool_of(&self, decision: &DecisionRecord) -> Result<&ToolRecord, NotKnown> {
         let tool = decision.basis.as_ref().and_then(|basis| basis.tool.as_ref());
-        known(&self.tools, tool.ok_or_else(|| "it was not recorded then".to_owned())?)
+        known(&self.tools, tool.ok_or(NotKnown::NotRecorded)?)
     }
 
     /// Takes the next event.
@@ -155,7 +169,8 @@ impl SessionAccount {
                 self.policies.insert(digest.clone(), policy_of(policy));
             }
             EventBody::ToolStated { digest, tool } => {
-                let read = serde_json::from_value(tool.clone()).map_err(|error| error.to_string());
+                let read =
+                    serde_json::from_value(tool.clone()).map_err(|error| NotKnown::Unreadable(error.to_string()));
                 self.tools.insert(digest.clone(), read);
             }
             EventBody::ModelReplied { turn, number, reply, spent } => {
@@ -259,9 +274,8 @@ impl SessionAccount {
     }
 
     fn committed(&mut self, change_set: &ChangeSetId, outcome: &CommitOutcome) {
-        let of_calls = self.calls.values_mut().flat_map(|call| &mut call.commits);
-        let known = of_calls.chain(&mut self.undos).find(|commit| commit.change_set == *change_set);
-        if let Some(commit) = known {
+        let Some(call) = self.change_sets.get(change_set).cloned() else { return };
+        if let Some(commit) = self.commit(change_set, call.as_ref()) {
             commit.outcome = Some(outcome.clone());
         }
     }
@@ -277,12 +291,13 @@ impl SessionAccount {
     }
 
     fn commit(&mut self, id: &ChangeSetId, call: Option<&CallId>) -> Option<&mut CommitAccount> {
+        self.change_sets.entry(id.clone()).or_insert_with(|| call.cloned());
         let commits = match call {
             Some(call) => &mut self.call(call, "")?.commits,
             None if self.only.is_some() => return None,
             None => &mut self.undos,
         };
-        let at = commits.iter().position(|commit| commit.change_set == *id).unwrap_or_else(|| {
+        let at = commits.iter().rposition(|commit| commit.change_set == *id).unwrap_or_else(|| {
             commits.push(CommitAccount::new(id));
             commits.len() - 1
         });
@@ -290,17 +305,19 @@ impl SessionAccount {
     }
 }
 
-fn known<'a, T>(records: &'a BTreeMap<ContentHash, Result<T, String>>, digest: &ContentHash) -> Result<&'a T, String> {
+fn known<'a, T>(
+    records: &'a BTreeMap<ContentHash, Result<T, NotKnown>>,
+    digest: &ContentHash,
+) -> Result<&'a T, NotKnown> {
     match records.get(digest) {
-        Some(Ok(record)) => Ok(record),
-        Some(Err(reason)) => Err(format!("what was recorded of it cannot be read: {reason}")),
-        None => Err(format!("the journal does not have {digest}")),
+        Some(record) => record.as_ref().map_err(Clone::clone),
+        None => Err(NotKnown::Missing(digest.clone())),
     }
 }
 
-fn policy_of(data: &Value) -> Result<Policy, String> {
-    let record = serde_json::from_value(data.clone()).map_err(|error| error.to_string())?;
-    Policy::new(record).map_err(|error| error.to_string())
+fn policy_of(data: &Value) -> Result<Policy, NotKnown> {
+    let record = serde_json::from_value(data.clone()).map_err(|error| NotKnown::Unreadable(error.to_string()))?;
+    Policy::new(record).map_err(|error| NotKnown::Unreadable(error.to_string()))
 }
 
 /// Adds a decision, or the answer to the last one that asked.

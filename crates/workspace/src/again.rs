@@ -8,7 +8,7 @@ use protocol::{CallId, ChangeSetId, DecisionRecord, Level, RequestOutcome, Verdi
 use serde::Serialize;
 use url::{Host, Url};
 
-use crate::account::{CallAccount, CommitAccount, JudgedAccount, Policy, RequestAccount, SessionAccount};
+use crate::account::{CallAccount, CommitAccount, JudgedAccount, NotKnown, Policy, RequestAccount, SessionAccount};
 
 /// What undoing counts as. A person's own undo has no tool.
 const UNDO: (&str, Level) = ("undo", Level::Write);
@@ -40,7 +40,9 @@ pub struct Ruled {
 pub enum Unjudged {
     #[error("what it was decided by was not recorded then")]
     NotRecorded,
-    #[error("{0}")]
+    #[error(transparent)]
+    NotKnown(#[from] NotKnown),
+    #[error("what was recorded cannot be read: {0}")]
     Unreadable(String),
     #[error("this version would decide `{}` by rule `{}` from what was recorded", word(.0.verdict), .0.rule)]
     DecidedOtherwise(Ruled),
@@ -166,7 +168,7 @@ impl SessionAccount {
     /// Returns who judges `decision`: `policy`, or the one of then.
     fn policy_for<'a>(&'a self, decision: &DecisionRecord, policy: Option<&'a Policy>) -> Result<&'a Policy, Unjudged> {
         let basis = decision.basis.as_ref().ok_or(Unjudged::NotRecorded)?;
-        let recorded = self.policy(&basis.policy).map_err(Unjudged::Unreadable)?;
+        let recorded = self.policy(&basis.policy)?;
         Ok(policy.unwrap_or(recorded))
     }
 
@@ -176,7 +178,7 @@ impl SessionAccount {
         policy: Option<&'a Policy>,
     ) -> Result<(&'a Policy, &'a ToolRecord), Unjudged> {
         let by = self.policy_for(decision, policy)?;
-        Ok((by, self.tool_of(decision).map_err(Unjudged::Unreadable)?))
+        Ok((by, self.tool_of(decision)?))
     }
 }
 

@@ -33,7 +33,9 @@ mod state;
 mod text;
 mod workspace;
 
-pub use account::{CallAccount, CommitAccount, JudgedAccount, Policy, ReplyAccount, RequestAccount, SessionAccount};
+pub use account::{
+    CallAccount, CommitAccount, JudgedAccount, NotKnown, Policy, ReplyAccount, RequestAccount, SessionAccount,
+};
 pub use again::{Again, Ruled, Subject, Unjudged, WhatIf};
 pub use blobs::{BlobError, BlobReader, Blobs};
 pub use commit::{Commit, CommitError, Committed, Undo};

@@ -50,6 +50,25 @@ pub struct SessionView {
     continued: bool,
     /// Decisions about change sets of which nothing came yet.
     decided: BTreeMap<ChangeSetId, (Option<CallId>, DecisionRecord)>,
+    /// Where each is in [`Self::calls`], and in [`Self::change_sets`]: a long session has many.
+    call_places: Places<CallId>,
+    change_set_places: Places<ChangeSetId>,
+}
+
+/// Where things are in a list. It follows from the list, so that no two views differ by it.
+#[derive(Debug, Clone)]
+struct Places<K>(BTreeMap<K, usize>);
+
+impl<K> Default for Places<K> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<K> PartialEq for Places<K> {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// What a provider counted of a conversation.
@@ -349,7 +368,7 @@ impl SessionView {
     }
 
     fn call(&mut self, call: &CallId, tool: &str) -> &mut CallView {
-        let at = self.calls.iter().rposition(|known| known.call == *call).unwrap_or_else(|| {
+        let at = *self.call_places.0.entry(call.clone()).or_insert_with(|| {
             self.calls.push(CallView { call: call.clone(), tool: tool.to_owned(), decision: None, finished: None });
             self.calls.len() - 1
         });
@@ -357,8 +376,8 @@ impl SessionView {
     }
 
     fn change_set(&mut self, id: &ChangeSetId, call: Option<&CallId>) -> &mut ChangeSetView {
-        let at = self.change_sets.iter().rposition(|known| known.change_set == *id);
-        let at = at.unwrap_or_else(|| self.new_change_set(id, call));
+        let known = self.change_set_places.0.get(id).copied();
+        let at = known.unwrap_or_else(|| self.new_change_set(id, call));
         &mut self.change_sets[at]
     }
 
@@ -371,6 +390,7 @@ impl SessionView {
             pending.change_sets.push(id.clone());
         }
         let (change_set, state) = (id.clone(), ChangeSetState::Intended);
+        self.change_set_places.0.insert(id.clone(), self.change_sets.len());
         self.change_sets.push(ChangeSetView { change_set, call, decision, changes: None, undoes: None, state });
         self.change_sets.len() - 1
     }

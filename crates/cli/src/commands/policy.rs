@@ -83,7 +83,7 @@ pub(crate) async fn test(place: &Place, file: &Path) -> Result<Exit, Failure> {
             print(&fault)?;
         }
     }
-    print(&format!("{} cases: {} passed, {failed} failed", cases.len(), cases.len() - failed))?;
+    print(&format!("{}: {} passed, {failed} failed", many(cases.len(), "case"), cases.len() - failed))?;
     Ok(if failed == 0 { Exit::Done } else { Exit::Refused })
 }
 
@@ -200,12 +200,16 @@ fn compared(session: &SessionId, decisions: &[WhatIf]) -> String {
     let moot = decisions.iter().filter(|decision| matches!(decision.becomes, Ok(None))).count();
     let mut lines: Vec<String> = differing().chain(unjudged()).map(difference).collect();
     lines.push(format!(
-        "session {session}: {} decisions, {} differ, {} could not be judged, {moot} would not be reached",
-        decisions.len(),
+        "session {session}: {}, {} differ, {} could not be judged, {moot} would not be reached",
+        many(decisions.len(), "decision"),
         differing().count(),
         unjudged().count()
     ));
     lines.join("\n")
+}
+
+fn many(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
 fn difference(decision: &WhatIf) -> String {

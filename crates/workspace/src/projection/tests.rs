@@ -480,3 +480,34 @@ proptest! {
         }
     }
 }
+
+/// The best of some times that replaying a session of so many turns takes, each with a call that commits.
+fn replaying(turns: u64) -> std::time::Duration {
+    let bodies = (0..turns).flat_map(|number| {
+        let intended = intended(number, Some(number), None);
+        let ended = ended(number, CommitOutcome::Committed);
+        vec![
+            opened(number),
+            decided(number),
+            intended,
+            ended,
+            finished(number, Vec::new()),
+            closed(number, TurnOutcome::Done),
+        ]
+    });
+    let events = events(bodies.collect());
+    let replay = || {
+        let started = std::time::Instant::now();
+        let view = SessionView::replay(&events);
+        assert_eq!(view.calls.len() as u64, turns);
+        started.elapsed()
+    };
+    (0..3).map(|_| replay()).min().unwrap()
+}
+
+#[test]
+fn replaying_a_long_session_takes_as_long_as_it_has_events() {
+    // Four times as many take four times as long; a search among all for each, sixteen times.
+    let (short, long) = (replaying(5_000), replaying(20_000));
+    assert!(long < short * 10, "{long:?} for four times what took {short:?}");
+}

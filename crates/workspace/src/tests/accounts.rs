@@ -14,7 +14,7 @@ use protocol::{
 };
 use serde_json::json;
 
-use crate::{Policy, SessionAccount, Subject, Unjudged, WhatIf};
+use crate::{NotKnown, Policy, SessionAccount, Subject, Unjudged, WhatIf};
 
 const CALL: u64 = 1;
 
@@ -263,7 +263,7 @@ fn what_was_not_recorded_is_said() {
     let account = world.account();
     let told = account.calls().next().unwrap();
     assert_eq!(account.explain(told)[0].now, Err(Unjudged::NotRecorded));
-    assert_eq!(account.policy_of(&told.decisions[0].decision).unwrap_err(), "it was not recorded then");
+    assert_eq!(account.policy_of(&told.decisions[0].decision).unwrap_err(), NotKnown::NotRecorded);
 }
 
 /// What comes from a journal may have been changed by anybody.

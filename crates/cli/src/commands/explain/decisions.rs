@@ -3,7 +3,7 @@
 use policy::{Access, Considered, Explanation, GrantSpec, Scope, ToolRecord};
 use protocol::RequestOutcome;
 use serde_json::{Value, json};
-use workspace::{Again, JudgedAccount, RequestAccount, Unjudged, for_terminal};
+use workspace::{Again, JudgedAccount, NotKnown, RequestAccount, Unjudged, for_terminal};
 
 use super::super::verdict_word;
 use super::indent;
@@ -88,10 +88,10 @@ fn addresses(addresses: &[std::net::IpAddr]) -> String {
 }
 
 /// Returns what the session held, and what the tool asked of it.
-pub(super) fn grant(held: Result<GrantSpec, String>, tool: Result<&ToolRecord, String>) -> String {
+pub(super) fn grant(held: Result<GrantSpec, NotKnown>, tool: Result<&ToolRecord, NotKnown>) -> String {
     let (held, tool) = match (held, tool) {
         (Ok(held), Ok(tool)) => (held, tool),
-        (Err(reason), _) | (_, Err(reason)) => return for_terminal(&reason),
+        (Err(reason), _) | (_, Err(reason)) => return for_terminal(&reason.to_string()),
     };
     let of_call = held.meet(&tool.request.of(&held, &tool.name));
     format!("of the session\n{}\nof the call\n{}", indent(&spec(&held)), indent(&spec(&of_call)))

@@ -112,7 +112,7 @@ impl Told<'_> {
             (Some(Ok(tool)), _) => {
                 format!("they fit {} {}, component {}", tool.name, for_terminal(&tool.version), tool.component)
             }
-            (Some(Err(reason)), _) => format!("they fit; the tool's version: {}", for_terminal(&reason)),
+            (Some(Err(reason)), _) => format!("they fit; the tool's version: {}", for_terminal(&reason.to_string())),
             (None, Some(finished)) if finished.outcome == CallOutcome::Invalid => block(&finished.result.text),
             (None, _) => "it did not come to it".to_owned(),
         };

@@ -34,7 +34,7 @@ pub(super) fn section(account: &SessionAccount, call: &CallAccount) -> String {
     let tool = account.tool_of(&judged.decision);
     let text = match (policy, tool) {
         (Ok(policy), Ok(tool)) => table(&policy.limits.meet(&tool.limits), call),
-        (Err(reason), _) | (_, Err(reason)) => for_terminal(&reason),
+        (Err(reason), _) | (_, Err(reason)) => for_terminal(&reason.to_string()),
     };
     super::section("used, of the limits in force", &text)
 }
