@@ -1,5 +1,5 @@
-//! The real binary, killed at every single change that it makes to the disk, and failed at every one: nothing that was
-//! acknowledged is lost, nothing happens twice, and the session goes on to the same end.
+//! The real binary, killed at every single change that it makes to the disk, and failed at them: nothing that was
+//! acknowledged is lost, nothing happens twice, and the session goes on to the same end with a journal that is whole.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
 #[path = "../product/mod.rs"]
@@ -10,30 +10,49 @@ use std::collections::BTreeMap;
 use std::hash::{Hash as _, Hasher as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Command;
 
 use nix::errno::Errno;
 use product::{Product, Said};
 use serde_json::Value;
+use tempfile::TempDir;
 use tracer::{Ended, Fault};
 
 const SCRIPT: &str = include_str!("script.toml");
 
-/// A workspace with what the script works on, and the script.
-fn product() -> Product {
+/// A workspace with what the script works on, and the person's folder with the journal's key.
+struct Place {
+    product: Product,
+    data: TempDir,
+}
+
+impl Place {
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.product.command(arguments);
+        command.env("XDG_DATA_HOME", self.data.path());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Said {
+        Said::from(self.command(arguments).output().unwrap())
+    }
+}
+
+fn place() -> Place {
     let product = Product::new();
     for (path, content) in [("b.txt", "one\n"), ("c.txt", "kept\n"), ("e.txt", "gone\n"), (".script/s.toml", SCRIPT)] {
         product.write(path, content);
     }
-    product
+    Place { product, data: tempfile::tempdir().unwrap() }
 }
 
-fn run(product: &Product, fault: Fault) -> Ended {
-    traced(product, &["run", "--model", "script/.script/s.toml", "--headless", "--output", "json", "do it"], fault)
+fn run(place: &Place, fault: Fault) -> Ended {
+    traced(place, &["run", "--model", "script/.script/s.toml", "--headless", "--output", "json", "do it"], fault)
 }
 
-fn traced(product: &Product, arguments: &[&str], fault: Fault) -> Ended {
-    let root = product.root().canonicalize().unwrap();
-    tracer::run(&product.command(arguments), &root, fault)
+fn traced(place: &Place, arguments: &[&str], fault: Fault) -> Ended {
+    let folders = [place.product.root(), place.data.path()].map(|folder| folder.canonicalize().unwrap());
+    tracer::run(&place.command(arguments), &folders, fault)
 }
 
 /// What a session left: the files, and what the journal says of them.
@@ -49,14 +68,15 @@ struct Left {
 }
 
 /// Returns the events of the session that has the task.
-fn events(product: &Product) -> Vec<Value> {
-    let id = session(product);
-    Said::from(product.command(&["session", "show", &id, "--output", "json"]).output().unwrap()).events()
+fn events(place: &Place) -> Vec<Value> {
+    let id = session(place);
+    Said::from(place.command(&["session", "show", &id, "--output", "json"]).output().unwrap()).events()
 }
 
-fn left(product: &Product, events: &[Value]) -> Left {
+fn left(place: &Place, events: &[Value]) -> Left {
     let mut files = BTreeMap::new();
-    collect(product.root(), product.root(), &mut files);
+    let root = place.product.root();
+    collect(root, root, &mut files);
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let of_type = |name: &'static str| events.iter().filter(move |event| event["type"] == name);
     let is_committed = |event: &&Value| event["outcome"]["outcome"] == "committed";
@@ -94,20 +114,20 @@ fn hash(path: &Path) -> u64 {
 }
 
 /// Returns the last session that has a task.
-fn session(product: &Product) -> String {
-    let listed = product.run(&["session", "list"]);
+fn session(place: &Place) -> String {
+    let listed = place.run(&["session", "list"]);
     listed.stdout.lines().find(|line| line.contains("do it")).map_or_else(String::new, |line| line[..12].to_owned())
 }
 
 /// Goes on as a person would: resumes, or says the task again where nothing of it is known.
-fn go_on(product: &Product) {
-    let resumed = product.run(&["resume", "--headless"]);
+fn go_on(place: &Place) {
+    let resumed = place.run(&["resume", "--headless"]);
     if resumed.code == Some(0) {
         return;
     }
     assert_eq!(resumed.code, Some(2), "{resumed:?}");
-    if session(product).is_empty() {
-        let again = run(product, Fault::None);
+    if session(place).is_empty() {
+        let again = run(place, Fault::None);
         assert_eq!(again.code, Some(0), "{}", again.stderr);
     }
 }
@@ -121,32 +141,51 @@ fn assert_kept(events: &[Value], stdout: &str) {
     }
 }
 
+/// The journal is a whole chain that this machine signed.
+fn assert_whole(place: &Place) {
+    let verified = place.run(&["audit", "verify"]);
+    assert_eq!(verified.code, Some(0), "{verified:?}");
+}
+
 /// Returns what an undisturbed run leaves, and its points.
 fn undisturbed() -> (Left, Vec<String>) {
     // The first run compiles the tools.
-    run(&product(), Fault::None);
-    let product = product();
-    let ended = run(&product, Fault::None);
+    run(&place(), Fault::None);
+    let place = place();
+    let ended = run(&place, Fault::None);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    (left(&product, &events(&product)), ended.points)
+    (left(&place, &events(&place)), ended.points)
 }
 
-#[test]
-fn killed_at_any_change_of_the_disk_a_session_comes_to_the_same_end() {
+/// Kills runs at `first` and every second point after it.
+fn kill(first: usize) {
     let (expected, points) = undisturbed();
     assert!(expected.ended == "done" && expected.commits.len() == 4, "{expected:?}");
     let mut tried = 0;
-    for at in (1..=points.len() + 1).step_by(every(1)) {
-        let product = product();
-        let killed = run(&product, Fault::KillAt(at));
-        go_on(&product);
-        let events = events(&product);
+    for at in (first..=points.len() + 1).step_by(2 * every(1)) {
+        let place = place();
+        let killed = run(&place, Fault::KillAt(at));
+        go_on(&place);
+        let events = events(&place);
         assert_kept(&events, &killed.stdout);
-        let left = left(&product, &events);
+        assert_whole(&place);
+        let left = left(&place, &events);
         assert_eq!(left, expected, "killed at change {at}, {:?}", killed.points.last());
         tried += 1;
     }
     println!("killed at {tried} of {} points, each resumed to the same end", points.len());
+}
+
+// Two, so that two cores share the work.
+
+#[test]
+fn killed_at_any_odd_change_of_the_disk_a_session_comes_to_the_same_end() {
+    kill(1);
+}
+
+#[test]
+fn killed_at_any_even_change_of_the_disk_a_session_comes_to_the_same_end() {
+    kill(2);
 }
 
 /// Returns every how many points something is tried: `SWEEP_EVERY`, so that a person in a hurry can thin a sweep out.
@@ -159,17 +198,18 @@ fn failed_at_any_change_of_the_disk_a_run_says_so_and_can_go_on() {
     let (expected, points) = undisturbed();
     let mut tried = 0;
     for (at, error) in (1..=points.len()).zip([Errno::ENOSPC, Errno::EIO].into_iter().cycle()).step_by(every(3)) {
-        let product = product();
-        let failed = run(&product, Fault::FailAt(at, error));
+        let place = place();
+        let failed = run(&place, Fault::FailAt(at, error));
         assert!(failed.code.is_some(), "change {at} ({}) brought it down: {}", points[at - 1], failed.stderr);
         assert!(!failed.stderr.contains("panicked"), "change {at} ({}): {}", points[at - 1], failed.stderr);
         if failed.code != Some(0) {
             assert!(failed.stderr.contains("error:"), "change {at}: {}", failed.stderr);
         }
-        go_on(&product);
-        let events = events(&product);
+        go_on(&place);
+        let events = events(&place);
         assert_kept(&events, &failed.stdout);
-        let left = left(&product, &events);
+        assert_whole(&place);
+        let left = left(&place, &events);
         // A call that could not do its work told the planner so; whatever said that it could has done it.
         let (at, name) = (at, &points[at - 1]);
         assert_eq!(left.ended, "done", "{error} at change {at}, {name}: {}", failed.stderr);

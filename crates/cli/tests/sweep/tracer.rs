@@ -1,6 +1,6 @@
 //! Runs the real, unchanged binary and stops it at one chosen change of the disk: by `kill -9`, or by an error in its place.
 //!
-//! Every system call that changes something below a folder is a point (ptrace(2)), whichever thread or library makes it. So
+//! Every system call that changes something below certain folders is a point (ptrace(2)), whichever thread or library makes it. So
 //! the points are neither more nor fewer than those at which a machine could fail.
 
 use std::collections::HashSet;
@@ -37,9 +37,9 @@ pub(crate) struct Ended {
     pub(crate) stderr: String,
 }
 
-/// Runs `command`, whose output is taken, to its end. Points are the changes below `folder`.
+/// Runs `command`, whose output is taken, to its end. Points are the changes below `folders`.
 #[expect(clippy::zombie_processes, reason = "the tracer waits for it")]
-pub(crate) fn run(command: &Command, folder: &Path, fault: Fault) -> Ended {
+pub(crate) fn run(command: &Command, folders: &[PathBuf], fault: Fault) -> Ended {
     let output = tempfile::tempdir().unwrap();
     let (stdout, stderr) = (output.path().join("stdout"), output.path().join("stderr"));
     let child = stopped(command)
@@ -50,7 +50,7 @@ pub(crate) fn run(command: &Command, folder: &Path, fault: Fault) -> Ended {
         .unwrap();
     let child = Pid::from_raw(i32::try_from(child.id()).unwrap());
     let mut tracer =
-        Tracer { child, folder: folder.to_owned(), fault, points: Vec::new(), calling: HashSet::new(), failing: None };
+        Tracer { child, folders: folders.to_vec(), fault, points: Vec::new(), calling: HashSet::new(), failing: None };
     let code = tracer.trace();
     let read = |path: &Path| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned();
     Ended { code, points: tracer.points, stdout: read(&stdout), stderr: read(&stderr) }
@@ -69,7 +69,7 @@ fn stopped(command: &Command) -> Command {
 
 struct Tracer {
     child: Pid,
-    folder: PathBuf,
+    folders: Vec<PathBuf>,
     fault: Fault,
     points: Vec<String>,
     /// The threads that are in a system call.
@@ -136,7 +136,7 @@ impl Tracer {
         }
     }
 
-    /// Returns the name of a call that changes something below the folder.
+    /// Returns the name of a call that changes something below the folders.
     fn change(&self, thread: Pid, number: i64, arguments: [u64; 3]) -> Option<&'static str> {
         let file = |at: usize| self.is_below(thread, arguments[at]);
         let by_file: &[(i64, &str)] = &[
@@ -185,6 +185,6 @@ impl Tracer {
         let file: RawFd = (file as u32).cast_signed();
         let link = if file == libc::AT_FDCWD { "cwd".to_owned() } else { format!("fd/{file}") };
         let path = fs::read_link(format!("/proc/{thread}/{link}"));
-        path.is_ok_and(|path| path.starts_with(&self.folder))
+        path.is_ok_and(|path| self.folders.iter().any(|folder| path.starts_with(folder)))
     }
 }
