@@ -26,6 +26,7 @@ fn every_line_of_the_demo_is_as_it_should_be() {
         "`grant.network`",
         "`network.private`",
         "`secrets.host`",
+        "from the journal",
         "12 model calls",
         "stopped before model call",
         "resumed: 3 of 3, each written once",

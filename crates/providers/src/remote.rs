@@ -83,11 +83,11 @@ impl Remote {
     }
 
     /// Returns the failure as a person may see it: without the key, which an endpoint may echo, and short.
-    fn presentable(&self, failure: ModelFailure) -> ModelFailure {
-        let message = match &self.key {
-            Some(key) => key.redact(&failure.message),
-            None => failure.message.clone(),
-        };
-        ModelFailure { message: excerpt(&message), ..failure }
+    fn presentable(&self, mut failure: ModelFailure) -> ModelFailure {
+        if let Some(key) = &self.key {
+            failure.message = key.redact(&failure.message);
+        }
+        failure.message = excerpt(&failure.message);
+        failure
     }
 }

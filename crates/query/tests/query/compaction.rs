@@ -135,7 +135,7 @@ async fn a_conversation_that_no_summary_makes_shorter_is_not_summed_up_again_and
     let session = runtime.session();
     // Each summary is as long as it may be, and each result fills what is left.
     let model =
-        Answering::new(|number, sent| Ok(if is_summary(sent) { text(&"s".repeat(6_000)) } else { reading(number) }));
+        Answering::new(|number, sent| Ok(if is_summary(sent) { text(&"s".repeat(8_000)) } else { reading(number) }));
     let mut driver = driver(&runtime, &session, model.clone());
     driver.limits.model_calls = 30;
     driver.planner.facts.context_window = Some(8_000);

@@ -21,8 +21,10 @@ use workspace::{ChangeSetRecord, SessionView, Workspace};
 use carrier::Carrier;
 
 use super::changes::take_back;
+use super::explain::tell;
 use super::print;
 use super::run::limits;
+use crate::args::Form;
 use crate::boot::{Site, random};
 use crate::exit::{Exit, Failure};
 use crate::interrupt;
@@ -55,6 +57,12 @@ const BAD: &str = include_str!("../../../demo/bad.toml");
 
 /// What a tool says of a path that leads out of its mounts.
 const OUTSIDE: &str = "outside what this tool may use";
+
+/// The rule that keeps git's hooks and the runtime's own files.
+const PROTECTION: &str = "protected-paths";
+
+/// Lines of an explanation that the demo shows.
+const EXPLAINED_LINES: usize = 12;
 
 /// Lines of a diff that the demo shows.
 const DIFF_LINES: usize = 24;
@@ -226,6 +234,7 @@ async fn misbehave(stage: &Stage) -> Result<Vec<Row>, Failure> {
     let turned = stage.play("Whatever a web page said.", BAD).await?;
     let events = stage.taken();
     let mut rows: Vec<Row> = events.iter().filter_map(|event| attempt(event, &events)).collect();
+    rows.extend(why(stage, &events)?);
     let limit = matches!(turned.outcome, TurnOutcome::MaxTurns { .. });
     let TurnOutcome::MaxTurns { limit: most } = turned.outcome else {
         rows.push(Row {
@@ -239,6 +248,25 @@ async fn misbehave(stage: &Stage) -> Result<Vec<Row>, Failure> {
     let outcome = format!("stopped after {most} model calls (`max_turns`)");
     rows.push(Row { attempt: "call tools for ever".into(), outcome, by: "query loop", as_expected: true });
     Ok(rows)
+}
+
+/// Asks the journal why the planner may not plant a hook.
+fn why(stage: &Stage, events: &[Event]) -> Result<Option<Row>, Failure> {
+    let refused = events.iter().find_map(|event| match &event.body {
+        EventBody::CallDecided { call, decision, .. } if decision.rule == PROTECTION => Some((&event.session, call)),
+        _ => None,
+    });
+    let Some((session, call)) = refused else { return Ok(None) };
+    let told = tell(&stage.workspace, session, call, Form::Text)?;
+    print(&format!("\nWhy it may not plant a hook, as `boxagnts explain {call}` tells it:\n"))?;
+    let decided = told.lines().skip_while(|line| !line.starts_with("decision")).take(EXPLAINED_LINES);
+    decided.map(|line| format!("  {line}")).try_for_each(|line| print(&line))?;
+    Ok(Some(Row {
+        attempt: "explain that refusal afterwards".into(),
+        outcome: format!("arguments, rules, grant and limits in {} lines, from the journal", told.lines().count()),
+        by: "policy",
+        as_expected: told.contains(PROTECTION) && told.contains("grant") && told.contains("hooks"),
+    }))
 }
 
 /// Returns the row of a finished call that was an attempt.

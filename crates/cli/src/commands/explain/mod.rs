@@ -24,16 +24,21 @@ const SHOWN_LINES: usize = 40;
 pub(crate) fn explain(place: &Place, id: Option<&str>, output: Form) -> Result<Exit, Failure> {
     let workspace = Site::find(place)?.workspace()?;
     let (session, call) = find(&workspace, id)?;
+    print(&tell(&workspace, &session, &call, output)?)?;
+    Ok(Exit::Done)
+}
+
+/// Returns what the journal of the session has of `call`.
+pub(crate) fn tell(workspace: &Workspace, session: &SessionId, call: &CallId, output: Form) -> Result<String, Failure> {
     let mut account = SessionAccount::of(call.clone());
-    workspace.journal().for_each(&session, |event| account.apply(&event))?;
+    workspace.journal().for_each(session, |event| account.apply(&event))?;
     let known = account.calls().next();
     let call = known.ok_or_else(|| Failure::internal(format!("the journal has nothing of call {call}")))?;
-    let told = Told { workspace: &workspace, session: &session, account: &account, call, again: account.explain(call) };
-    print(&match output {
+    let told = Told { workspace, session, account: &account, call, again: account.explain(call) };
+    Ok(match output {
         Form::Text => told.text(),
         Form::Json => told.json().to_string(),
-    })?;
-    Ok(Exit::Done)
+    })
 }
 
 /// Returns the call that `id` names itself, or by a change set of it.
