@@ -103,6 +103,20 @@ fn a_moved_a_deleted_and_a_foreign_journal_say_what_to_type() {
 }
 
 #[test]
+fn what_does_not_fit_together_is_not_accepted_but_set_aside() {
+    let product = used();
+    sql(&product, "UPDATE events SET body = '{}' WHERE sequence = 2");
+    fs::remove_dir_all(keys(&product)).unwrap();
+    let refused = product.run(&["audit", "accept"]);
+    assert_eq!(refused.code, Some(7), "{refused:?}");
+    assert!(refused.stderr.contains("cannot be accepted") && refused.stderr.contains("set it aside: mv .boxagnts "));
+    assert_eq!(read(&product).code, Some(7));
+    fs::rename(product.root().join(".boxagnts"), product.data().join("set-aside")).unwrap();
+    assert_eq!(product.run(&["audit", "accept"]).code, Some(0));
+    assert_eq!(read(&product).code, Some(0));
+}
+
+#[test]
 fn a_key_in_reach_of_tools_is_refused() {
     let product = used();
     let data = product.root().join("data");
