@@ -39,7 +39,7 @@ fn what_is_not_expected_is_told() {
         assert_eq!(code, Some(1), "{said}");
         assert!(said.contains(told), "{said}");
     }
-    let cut: String = sample().lines().take(3).map(|line| format!("{line}\n")).collect();
+    let cut = sample().split_inclusive('\n').take(3).collect::<String>();
     let (code, said) = run(&cut, &[]);
     assert!(code == Some(1) && said.contains("BROKEN  the file ends before its end"), "{said}");
     let altered = sample().replacen("session_opened", "session_upened", 1);

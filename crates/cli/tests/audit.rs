@@ -59,6 +59,20 @@ fn a_journal_is_verified_and_says_how_much_of_it() {
 }
 
 #[test]
+fn processes_that_work_at_once_keep_one_chain() {
+    let product = Product::new();
+    product.write("a.txt", "one\n");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..5).for_each(|_| assert_eq!(read(&product).code, Some(0))));
+        }
+    });
+    let said = product.run(&["audit", "verify"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    keys(&product);
+}
+
+#[test]
 fn a_broken_journal_is_read_and_not_added_to() {
     let product = used();
     sql(&product, "DELETE FROM events WHERE sequence = (SELECT max(sequence) FROM checkpoints)");
