@@ -41,11 +41,11 @@ impl From<JournalError> for Failure {
 
 /// What to do about a journal that this machine has no key for.
 pub(crate) const UNKNOWN: &str = "if it is yours (moved here, or written by an earlier version): boxagnts audit accept; \
-    if it came with somebody else's files, set it aside: mv .boxagnts .boxagnts.theirs";
+    if it came with somebody else's files, set it aside: mv .boxagnts ~/boxagnts.theirs";
 
 /// What to do about a journal that does not fit together.
 const SET_ASIDE: &str = "see what is wrong: boxagnts audit verify; to begin anew, set it aside: \
-    mv .boxagnts .boxagnts.broken && boxagnts audit accept";
+    mv .boxagnts ~/boxagnts.broken && boxagnts audit accept";
 
 /// Returns what a person may do about a break.
 pub(crate) fn next(broken: &Break) -> &'static str {

@@ -59,6 +59,20 @@ fn a_journal_is_verified_and_says_how_much_of_it() {
 }
 
 #[test]
+fn processes_that_work_at_once_keep_one_chain() {
+    let product = Product::new();
+    product.write("a.txt", "one\n");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..5).for_each(|_| assert_eq!(read(&product).code, Some(0))));
+        }
+    });
+    let said = product.run(&["audit", "verify"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    keys(&product);
+}
+
+#[test]
 fn a_broken_journal_is_read_and_not_added_to() {
     let product = used();
     sql(&product, "DELETE FROM events WHERE sequence = (SELECT max(sequence) FROM checkpoints)");
@@ -98,6 +112,20 @@ fn a_moved_a_deleted_and_a_foreign_journal_say_what_to_type() {
     let refused = read(&product);
     assert_eq!(refused.code, Some(7));
     assert!(refused.stderr.contains("is gone") && refused.stderr.contains("boxagnts audit accept"), "{refused:?}");
+    assert_eq!(product.run(&["audit", "accept"]).code, Some(0));
+    assert_eq!(read(&product).code, Some(0));
+}
+
+#[test]
+fn what_does_not_fit_together_is_not_accepted_but_set_aside() {
+    let product = used();
+    sql(&product, "UPDATE events SET body = '{}' WHERE sequence = 2");
+    fs::remove_dir_all(keys(&product)).unwrap();
+    let refused = product.run(&["audit", "accept"]);
+    assert_eq!(refused.code, Some(7), "{refused:?}");
+    assert!(refused.stderr.contains("cannot be accepted") && refused.stderr.contains("set it aside: mv .boxagnts "));
+    assert_eq!(read(&product).code, Some(7));
+    fs::rename(product.root().join(".boxagnts"), product.data().join("set-aside")).unwrap();
     assert_eq!(product.run(&["audit", "accept"]).code, Some(0));
     assert_eq!(read(&product).code, Some(0));
 }

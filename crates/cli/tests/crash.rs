@@ -40,6 +40,8 @@ fn a_killed_run_is_shown_and_resumed_and_nothing_happens_twice() {
     child.wait().unwrap();
     assert_eq!(product.read("a.txt"), "one two\n");
 
+    let verified = product.run(&["audit", "verify"]);
+    assert_eq!(verified.code, Some(0), "{verified:?}");
     let listed = product.run(&["session", "list"]);
     let id = listed.stdout.split_whitespace().next().unwrap().to_owned();
     assert!(listed.stdout.contains("unfinished") && listed.stdout.contains("change a.txt"), "{}", listed.stdout);

@@ -52,7 +52,7 @@ fn signed(found: &Verification) -> String {
         (Standing::Signed, Some(key)) => match found.ends_at - found.signed_to {
             0 => format!("signed to its end, with this workspace's key {key}"),
             unsigned => format!(
-                "signed to record {}, with this workspace's key {key}; the last {unsigned} are not signed yet",
+                "signed to record {}, with this workspace's key {key}; {unsigned} after it wait for the next signature",
                 found.signed_to
             ),
         },

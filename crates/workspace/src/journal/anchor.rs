@@ -114,7 +114,7 @@ impl AnchorFile {
         Ok(slots?.into_iter().flatten().max_by_key(|anchor| anchor.checkpoint.number))
     }
 
-    /// Puts `anchor` into the place of the older slot, unless another process was there with a later one.
+    /// Puts `anchor` into the place of the older slot. A later one, which another process may have put there, stays.
     pub(crate) fn advance(&self, anchor: &Anchor) -> io::Result<()> {
         self.0.lock()?;
         let written = self.replace_older(anchor);
@@ -124,9 +124,6 @@ impl AnchorFile {
 
     fn replace_older(&self, anchor: &Anchor) -> io::Result<()> {
         let numbers = self.slots()?.map(|slot| slot.map_or(-1, |anchor| anchor.checkpoint.number));
-        if numbers.iter().any(|number| *number >= anchor.checkpoint.number) {
-            return Ok(());
-        }
         let older = usize::from(numbers[1] < numbers[0]);
         self.0.write_all_at(&anchor.slot(), (older * SLOT_BYTES) as u64)
     }
@@ -151,14 +148,16 @@ mod tests {
 
     use super::*;
 
+    /// Returns an anchor that differs from every other in each of its parts.
     fn anchor(number: i64) -> Anchor {
+        let byte = number.to_be_bytes()[7];
         let checkpoint = Checkpoint {
             number,
-            sequence: i64::MAX - 1,
-            hash: [1; 32],
-            signed_at_ms: i64::MAX,
-            key: [2; 32],
-            signature: [3; 64],
+            sequence: i64::MAX - number,
+            hash: [byte; 32],
+            signed_at_ms: i64::MAX - number,
+            key: [byte; 32],
+            signature: [byte; 64],
         };
         Anchor { journal: JournalId([4; 16]), checkpoint }
     }

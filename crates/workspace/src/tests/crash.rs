@@ -112,6 +112,8 @@ fn settled(place: &Place, before: &Tree, after: &Tree) -> bool {
     let events = place.open().journal().events(&session()).unwrap();
     let workspace = place.open();
     assert_eq!(workspace.opening(), &crate::Opening::default());
+    let found = workspace.verify().unwrap();
+    assert!(found.is_verified(), "{found:?}");
     assert_eq!(workspace.journal().events(&session()).unwrap(), events);
     let ends = events.iter().filter(|event| matches!(event.body, EventBody::CommitFinished { .. })).count();
     assert_eq!(ends, usize::from(committed));
