@@ -20,9 +20,9 @@ fn reading(number: usize) -> protocol::ModelReply {
     reply
 }
 
-fn pages(root: &std::path::Path) {
+fn pages(root: &std::path::Path, lines: usize) {
     for number in 0..3 {
-        let lines: Vec<String> = (0..200).map(|line| format!("page {number}, line {line}")).collect();
+        let lines: Vec<String> = (0..lines).map(|line| format!("page {number}, line {line}")).collect();
         std::fs::write(root.join(format!("{number}.txt")), lines.join("\n")).unwrap();
     }
 }
@@ -50,7 +50,7 @@ fn paired(messages: &[Message]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_conversation_is_summed_up_and_goes_on() {
     let runtime = runtime();
-    pages(runtime.root());
+    pages(runtime.root(), 200);
     let session = runtime.session();
     let model = Answering::new(|number, sent| {
         Ok(match number {
@@ -92,7 +92,7 @@ async fn a_long_conversation_is_summed_up_and_goes_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_summary_that_fails_is_tried_twice_and_then_the_turn_goes_on_without() {
     let runtime = runtime();
-    pages(runtime.root());
+    pages(runtime.root(), 200);
     let session = runtime.session();
     let model = Answering::new(|number, sent| match number {
         _ if is_summary(sent) && number % 2 == 0 => Err(failing(ModelFailureKind::InvalidRequest)),
@@ -112,7 +112,7 @@ async fn a_summary_that_fails_is_tried_twice_and_then_the_turn_goes_on_without()
 async fn what_the_provider_counted_decides_and_not_the_guess() {
     for (counted, expected) in [(None, false), (Some(u64::from(WINDOW) - 500), true)] {
         let runtime = runtime();
-        pages(runtime.root());
+        pages(runtime.root(), 200);
         let session = runtime.session();
         let model = Answering::new(move |number, sent| {
             let mut reply = if number < 5 && !is_summary(sent) { reading(number) } else { text("done") };
@@ -131,7 +131,7 @@ async fn what_the_provider_counted_decides_and_not_the_guess() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_conversation_that_no_summary_makes_shorter_is_not_summed_up_again_and_again() {
     let runtime = runtime();
-    pages(runtime.root());
+    pages(runtime.root(), 450);
     let session = runtime.session();
     // Each summary is as long as it may be, and each result fills what is left.
     let model =
@@ -142,7 +142,8 @@ async fn a_conversation_that_no_summary_makes_shorter_is_not_summed_up_again_and
     work(&driver, &"t".repeat(8_000)).await;
     let sent = model.sent();
     let twice = sent.windows(2).any(|two| two.iter().all(is_summary));
-    assert!(sent.iter().any(is_summary) && !twice, "{}", sent.len());
+    let order: String = sent.iter().map(|sent| if is_summary(sent) { 'S' } else { '.' }).collect();
+    assert!(sent.iter().any(is_summary) && !twice, "{order}");
     for sent in &sent {
         paired(&sent.messages);
     }
@@ -151,7 +152,7 @@ async fn a_conversation_that_no_summary_makes_shorter_is_not_summed_up_again_and
 #[tokio::test(flavor = "multi_thread")]
 async fn a_summary_that_fails_for_a_moment_is_tried_again_like_any_call() {
     let runtime = runtime();
-    pages(runtime.root());
+    pages(runtime.root(), 200);
     let session = runtime.session();
     let (mut failed, mut done) = (false, false);
     let model = Answering::new(move |number, sent| match number {
