@@ -8,6 +8,7 @@ mod tracer;
 
 use std::collections::BTreeMap;
 use std::hash::{Hash as _, Hasher as _};
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -173,7 +174,7 @@ fn kill(first: usize) {
         assert_eq!(left, expected, "killed at change {at}, {:?}", killed.points.last());
         tried += 1;
     }
-    println!("killed at {tried} of {} points, each resumed to the same end", points.len());
+    tell(&format!("killed at {tried} of {} points, each resumed to the same end", points.len()));
 }
 
 // Two, so that two cores share the work.
@@ -186,6 +187,11 @@ fn killed_at_any_odd_change_of_the_disk_a_session_comes_to_the_same_end() {
 #[test]
 fn killed_at_any_even_change_of_the_disk_a_session_comes_to_the_same_end() {
     kill(2);
+}
+
+/// Says how much was tried, also when the test passes: what is printed is shown only of tests that fail.
+fn tell(tried: &str) {
+    writeln!(std::io::stderr(), "sweep: {tried}").unwrap();
 }
 
 /// Returns every how many points something is tried: `SWEEP_EVERY`, so that a person in a hurry can thin a sweep out.
@@ -224,5 +230,5 @@ fn failed_at_any_change_of_the_disk_a_run_says_so_and_can_go_on() {
         }
         tried += 1;
     }
-    println!("failed at {tried} of {} points", points.len());
+    tell(&format!("failed at {tried} of {} points", points.len()));
 }
