@@ -191,7 +191,7 @@ fn killed_at_any_even_change_of_the_disk_a_session_comes_to_the_same_end() {
 
 /// Says how much was tried, also when the test passes: what is printed is shown only of tests that fail.
 fn tell(tried: &str) {
-    writeln!(std::io::stderr(), "sweep: {tried}").unwrap();
+    std::io::stderr().write_all(format!("sweep: {tried}\n").as_bytes()).unwrap();
 }
 
 /// Returns every how many points something is tried: `SWEEP_EVERY`, so that a person in a hurry can thin a sweep out.
