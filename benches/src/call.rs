@@ -128,7 +128,7 @@ pub(crate) async fn call(
     let call = CallId::from_random(random());
     let proposal = ToolCall { wire_id: String::new(), call, tool: tool.into(), arguments };
     let started = Instant::now();
-    let finished = runtime.tools.call(session, &proposal, &CancellationToken::new()).await?;
+    let finished = runtime.call(session, proposal).await;
     let whole = started.elapsed();
     let (outcome, said) = (&finished.outcome, &finished.result.text);
     ensure!(*outcome == CallOutcome::Succeeded, "the call of `{tool}` ended with {outcome:?}: {said}");

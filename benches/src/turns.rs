@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use policy::Budget;
 use protocol::{CallId, Spending, TurnId, TurnOutcome};
-use providers::{Delta, ModelFacts, ScriptedModel};
+use providers::{Delta, Price, ScriptedModel};
 use query::{Driver, Planner, TurnLimits};
 use testkit::{Runtime, random};
 use tokio_util::sync::CancellationToken;
@@ -47,7 +47,12 @@ async fn session(runtime: &Runtime, turns: u32) -> Result<Duration> {
     let plenty = Budget::MAX;
     let call_ids = Arc::new(|| CallId::from_random(random()));
     let driver = Driver {
-        planner: Planner { model: Arc::new(ScriptedModel::parse(SCRIPT, call_ids)?), facts: ModelFacts::default() },
+        planner: Planner {
+            model: Arc::new(ScriptedModel::parse(SCRIPT, call_ids)?),
+            price: Price::free(),
+            context_window: None,
+            max_output_tokens: None,
+        },
         fallback: None,
         tools: &runtime.tools,
         workspace: &runtime.workspace,

@@ -28,6 +28,7 @@ Exit codes:
   5    the model provider failed
   6    conflict: a file had changed, nothing was overwritten
   7    the journal is broken, or not known on this machine
+  8    a call waits for approval
   130  cancelled";
 
 /// Where the command works.
@@ -56,6 +57,22 @@ pub(crate) enum Command {
     /// What was changed, and how to take it back
     #[command(subcommand)]
     Changes(Changes),
+    /// Allow what a session asks: exactly this, once
+    Approve {
+        /// The question, or the beginning of its identifier
+        id: String,
+        /// Allow the same effects of the same tool for the rest of the session
+        #[arg(long)]
+        remember: bool,
+    },
+    /// Refuse what a session asks
+    Deny {
+        /// The question, or the beginning of its identifier
+        id: String,
+    },
+    /// What sessions ask, and what was allowed for more than once
+    #[command(subcommand)]
+    Approvals(Approvals),
     /// The whole path of one call: arguments, rules, limits, effects
     Explain {
         /// The call, a change set of it, or the beginning of either's identifier [default: the last call]
@@ -93,6 +110,9 @@ pub(crate) struct Driving {
     /// Never ask: what would ask is denied
     #[arg(long)]
     pub(crate) headless: bool,
+    /// Never ask here: what would ask waits for `boxagnts approve`, and the turn for `boxagnts resume`
+    #[arg(long, conflicts_with = "headless")]
+    pub(crate) park: bool,
     /// What is printed on stdout
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
@@ -277,6 +297,20 @@ pub(crate) enum Changes {
     Diff { id: String },
     /// Take a change set back; a file that has changed since is reported, never overwritten
     Undo { id: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Approvals {
+    /// What waits for an answer, the latest first, and what is allowed for the rest of a session
+    List {
+        /// What was answered, used or is too late, too
+        #[arg(long)]
+        all: bool,
+    },
+    /// One question whole: effects, arguments or diff, limits
+    Show { id: String },
+    /// Ask again from now on about what was allowed for the rest of a session
+    Revoke { id: String },
 }
 
 #[derive(Debug, Subcommand)]

@@ -186,7 +186,17 @@ impl Site {
         let secrets = Arc::new(self.secrets()?);
         let judge = self.judge()?;
         let limits = self.config.limits;
-        Ok(Tools::new(ToolsOptions { sandbox, registry, judge, workspace, limits, approver, secrets, random }))
+        Ok(Tools::new(ToolsOptions {
+            sandbox,
+            registry,
+            judge,
+            workspace,
+            limits,
+            approver,
+            approval_lasts: self.config.approvals_expire_after,
+            secrets,
+            random,
+        }))
     }
 }
 

@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::args::{Audit, Changes, Cli, Command, Policy, Secret, Session, Tool};
+use crate::args::{Approvals, Audit, Changes, Cli, Command, Policy, Secret, Session, Tool};
 use crate::exit::{Exit, Failure};
 
 fn main() -> ExitCode {
@@ -73,6 +73,11 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Changes(Changes::List) => commands::changes::list(place),
         Command::Changes(Changes::Diff { id }) => commands::changes::diff(place, &id),
         Command::Changes(Changes::Undo { id }) => commands::changes::undo(place, &id),
+        Command::Approve { id, remember } => commands::approvals::answer(place, &id, true, remember),
+        Command::Deny { id } => commands::approvals::answer(place, &id, false, false),
+        Command::Approvals(Approvals::List { all }) => commands::approvals::list(place, all),
+        Command::Approvals(Approvals::Show { id }) => commands::approvals::show(place, &id),
+        Command::Approvals(Approvals::Revoke { id }) => commands::approvals::revoke(place, &id),
         Command::Explain { id, output } => commands::explain::explain(place, id.as_deref(), output),
         Command::Policy(Policy::Show) => commands::policy::show(place),
         Command::Policy(Policy::Test { file }) => commands::policy::test(place, &file).await,

@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal as _, stderr};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -18,6 +19,17 @@ pub(crate) struct Progress {
     intended: Mutex<String>,
     /// What the events said that was spent.
     spent: Mutex<Spending>,
+    /// Whether a person is asked something.
+    quiet: AtomicBool,
+}
+
+/// Keeps the live line away.
+pub(crate) struct Quiet<'a>(&'a Progress);
+
+impl Drop for Quiet<'_> {
+    fn drop(&mut self) {
+        self.0.quiet.store(false, Ordering::Relaxed);
+    }
 }
 
 impl Progress {
@@ -27,7 +39,7 @@ impl Progress {
             let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}").expect("the template is constant");
             ProgressBar::new_spinner().with_style(style)
         });
-        Self { bar, intended: Mutex::default(), spent: Mutex::default() }
+        Self { bar, intended: Mutex::default(), spent: Mutex::default(), quiet: AtomicBool::new(false) }
     }
 
     /// Takes the next event of the journal.
@@ -57,6 +69,13 @@ impl Progress {
                 let paths = self.intended.lock().expect("no holder panics").clone();
                 self.line(&committed(change_set.as_str(), outcome, &paths));
             }
+            EventBody::ApprovalAsked { approval, request } => {
+                self.line(&format!(
+                    "  {:<6} waits for approval {approval}: {}",
+                    request.tool,
+                    request.effects.join(", ")
+                ));
+            }
             EventBody::TurnClosed { .. } => self.clear(),
             _ => {}
         }
@@ -72,7 +91,7 @@ impl Progress {
 
     /// Shows what runs now.
     pub(crate) fn now(&self, text: &str) {
-        if let Some(bar) = &self.bar {
+        if let Some(bar) = self.bar.as_ref().filter(|_| !self.quiet.load(Ordering::Relaxed)) {
             bar.set_message(cut(text));
             bar.enable_steady_tick(Duration::from_millis(100));
         }
@@ -86,12 +105,11 @@ impl Progress {
         }
     }
 
-    /// Runs `talk` with the terminal to itself.
-    pub(crate) fn suspended<T>(&self, talk: impl FnOnce() -> T) -> T {
-        match &self.bar {
-            Some(bar) => bar.suspend(talk),
-            None => talk(),
-        }
+    /// Takes the live line away until the guard is dropped: a person is asked something.
+    pub(crate) fn quiet(&self) -> Quiet<'_> {
+        self.quiet.store(true, Ordering::Relaxed);
+        self.clear();
+        Quiet(self)
     }
 
     /// Takes the live line away.
@@ -122,6 +140,7 @@ pub(crate) fn finished(tool: &str, outcome: &CallOutcome, summary: &str, usage: 
         CallOutcome::Conflicted => format!("  {tool:<6} conflict: {summary}"),
         CallOutcome::Failed => format!("  {tool:<6} failed: {summary}"),
         CallOutcome::Cancelled => format!("  {tool:<6} cancelled ({lasted})"),
+        CallOutcome::Unknown => format!("  {tool:<6} {summary}"),
     }
 }
 

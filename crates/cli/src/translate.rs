@@ -152,6 +152,7 @@ pub(crate) fn turn_exit(outcome: &TurnOutcome) -> Exit {
         | TurnOutcome::ContextFull { .. } => Exit::Limit,
         TurnOutcome::Refused { .. } => Exit::Refused,
         TurnOutcome::Cancelled => Exit::Cancelled,
+        TurnOutcome::Waiting { .. } => Exit::Waiting,
         TurnOutcome::ProviderFailed { .. } => Exit::Provider,
     }
 }
@@ -164,7 +165,7 @@ pub(crate) fn call_exit(outcome: &CallOutcome) -> Exit {
         CallOutcome::Denied { .. } => Exit::Refused,
         CallOutcome::Conflicted => Exit::Conflict,
         CallOutcome::Stopped { .. } => Exit::Limit,
-        CallOutcome::Failed => Exit::Internal,
+        CallOutcome::Failed | CallOutcome::Unknown => Exit::Internal,
         CallOutcome::Cancelled => Exit::Cancelled,
     }
 }
@@ -213,7 +214,19 @@ pub(crate) fn turn_failure(outcome: &TurnOutcome, session: &str) -> Option<Failu
             format!("see what was refused: boxagnts session show {session}"),
         ),
         TurnOutcome::Cancelled => failure("cancelled".into(), format!("go on where it stopped: {again}")),
-        TurnOutcome::ProviderFailed { failure: why } => failure(provider_message(why), provider_hint(why, &again)),
+        TurnOutcome::Waiting { approvals } => {
+            let ids: Vec<_> = approvals.iter().map(ToString::to_string).collect();
+            let (all, first) = (ids.join(", "), ids.first().map_or("ID", String::as_str));
+            failure(
+                format!("waits for approval: {all}"),
+                format!(
+                    "see it: boxagnts approvals show {first}; answer: boxagnts approve {first} (or deny); then: {again}"
+                ),
+            )
+        }
+        TurnOutcome::ProviderFailed { failure: why } => {
+            failure(provider_message(why), provider_hint(why, session, &again))
+        }
     }
 }
 
@@ -268,10 +281,13 @@ fn provider_message(failure: &ModelFailure) -> String {
     format!("the model provider failed: {}", failure.message)
 }
 
-fn provider_hint(failure: &ModelFailure, again: &str) -> String {
+fn provider_hint(failure: &ModelFailure, session: &str, again: &str) -> String {
     match (failure.kind, failure.retry_after_ms) {
         (ModelFailureKind::Authentication, _) => format!("check the provider's key, then go on: {again}"),
         (_, Some(wait)) => format!("the provider asks to wait {} s; then go on: {again}", wait.div_ceil(1000)),
+        (ModelFailureKind::Withheld, _) => {
+            format!("say it in other words: boxagnts run --session {session} \"…\"")
+        }
         _ => format!("nothing is lost; go on with: {again}"),
     }
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use protocol::{Basis, CallId, ChangeSet, ChangeSetId, DecisionRecord, EventBody, Level, Verdict};
+use protocol::{
+    ApprovalId, Basis, CallId, ChangeSet, ChangeSetId, ContentHash, DecisionRecord, EventBody, Level, Verdict,
+};
 use serde_json::Value;
 
 use crate::capability::Grant;
@@ -94,13 +96,14 @@ pub struct Judged<P> {
 #[derive(Debug, Clone)]
 struct Subject {
     principal: Principal,
-    digest: protocol::ContentHash,
+    digest: ContentHash,
     effects: Vec<String>,
     tool: String,
     level: Level,
     call: Option<CallId>,
     change_set: Option<ChangeSetId>,
     basis: Option<Basis>,
+    approval: Option<ApprovalId>,
 }
 
 /// A recorded decision.
@@ -122,6 +125,10 @@ pub enum Answer {
     Yes,
     /// A person said no.
     No,
+    /// A person said yes to these effects before, for the rest of the session.
+    Remembered,
+    /// Nobody answered in time.
+    Expired,
     /// Nobody is there to be asked.
     Unattended,
 }
@@ -161,6 +168,7 @@ impl<P> Judged<P> {
             effects: self.subject.effects.clone(),
             reason: self.reason.clone(),
             basis: self.subject.basis.clone(),
+            approval: self.subject.approval.clone(),
         }
     }
 }
@@ -186,14 +194,42 @@ impl<P> Question<P> {
         &self.0.reason
     }
 
-    /// Records the answer and returns the permit to a yes.
-    pub fn answer<R: Recorder>(mut self, answer: Answer, recorder: &R) -> Result<Decision<P>, R::Error> {
+    /// Returns what an answer is bound to.
+    pub fn digest(&self) -> &ContentHash {
+        &self.0.subject.digest
+    }
+
+    /// Returns the call that asks; a person who takes something back has none.
+    pub fn call(&self) -> Option<&CallId> {
+        self.0.subject.call.as_ref()
+    }
+
+    /// Returns the change set that is asked about, if it is one.
+    pub fn change_set(&self) -> Option<&ChangeSetId> {
+        self.0.subject.change_set.as_ref()
+    }
+
+    /// Records the answer, with the `approval` that it was given to, and returns the permit to a yes.
+    pub fn answer<R: Recorder>(
+        mut self,
+        answer: Answer,
+        approval: Option<ApprovalId>,
+        recorder: &R,
+    ) -> Result<Decision<P>, R::Error> {
         let asked = self.0.rule;
         // An answer rests on the question, whose record says what that was made from.
-        self.0.subject.basis = None;
+        (self.0.subject.basis, self.0.subject.approval) = (None, approval);
         (self.0.verdict, self.0.rule, self.0.reason) = match answer {
             Answer::Yes => (Verdict::Allow, "answer.yes".into(), format!("A person allowed it (asked by `{asked}`).")),
             Answer::No => (Verdict::Deny, "answer.no".into(), format!("A person refused it (asked by `{asked}`).")),
+            Answer::Remembered => (
+                Verdict::Allow,
+                "answer.remembered".into(),
+                format!("A person allowed it for the rest of the session (asked by `{asked}`)."),
+            ),
+            Answer::Expired => {
+                (Verdict::Deny, "answer.expired".into(), format!("Nobody answered in time (asked by `{asked}`)."))
+            }
             Answer::Unattended => {
                 (Verdict::Deny, asked, "It needs a person's approval, and nobody can be asked in this run.".into())
             }
@@ -270,6 +306,7 @@ impl Judge {
             call: Some(request.call.clone()),
             change_set: None,
             basis: request.basis,
+            approval: None,
         };
         let permit =
             Permit { call: request.call, tool: request.tool, digest, grant: request.grant, limits: request.limits };
@@ -294,17 +331,19 @@ impl Judge {
             call: request.call,
             change_set: Some(request.change_set.clone()),
             basis: request.basis,
+            approval: None,
         };
         Judged::of(finding, subject, commit_event, CommitPermit { change_set: request.change_set, digest })
     }
 
     /// Tells whether a tool must not see `path` when it meets it on its way: the rules that name paths deny reading it,
-    /// or want to be asked and were not.
+    /// or want to be asked and were not. Who may write over a file may see that it is there.
     pub fn hides(&self, tool: &str, level: Level, path: &str, approved: &BTreeSet<Effect>) -> bool {
-        let effect = Effect::Read { path: path.to_owned() };
+        let (effect, write) = (Effect::Read { path: path.to_owned() }, Effect::Write { path: path.to_owned() });
         let mut naming = self.rules.iter().filter(|rule| rule.names_paths() && rule.matches(tool, level, &effect));
         let first = naming.clone().next().map(|rule| rule.verdict);
-        naming.any(|rule| rule.verdict == Verdict::Deny) || (first == Some(Verdict::Ask) && !approved.contains(&effect))
+        naming.any(|rule| rule.verdict == Verdict::Deny)
+            || (first == Some(Verdict::Ask) && !approved.contains(&effect) && !approved.contains(&write))
     }
 
     /// Tells whether any rule could hide a path, so that a tree without such rules is walked without asking.

@@ -14,6 +14,7 @@
 mod budget;
 mod capability;
 mod case;
+mod effect_class;
 mod egress;
 mod finding;
 mod judge;
@@ -30,6 +31,7 @@ mod trace;
 pub use budget::{Budget, Exceeded, LEAST_OUTPUT_TOKENS, Need, Reservation, Room, reserve};
 pub use capability::{Access, Authority, Capability, Grant, GrantSpec, Scope, SecretScope, ToolScope};
 pub use case::{Case, Matter, RequestCase, Way};
+pub use effect_class::EffectClass;
 pub use egress::{Egress, Ruling, allowed_lookup, refuse_request};
 pub use judge::{Answer, CallRequest, CommitRequest, Decision, Denial, Judge, Judged, Question, Recorder};
 pub use limits::{InvalidLimits, Limits, LimitsSpec};

@@ -254,16 +254,18 @@ fn an_answer_is_recorded_before_it_counts() {
     for (answer, verdict, rule) in [
         (Answer::Yes, Verdict::Allow, "answer.yes"),
         (Answer::No, Verdict::Deny, "answer.no"),
+        (Answer::Remembered, Verdict::Allow, "answer.remembered"),
+        (Answer::Expired, Verdict::Deny, "answer.expired"),
         (Answer::Unattended, Verdict::Deny, "default.ask"),
     ] {
         let recorder = Memory::default();
-        let decision = asked(&recorder).answer(answer, &recorder).unwrap();
-        assert_eq!(matches!(decision, Decision::Allow(_)), answer == Answer::Yes);
+        let decision = asked(&recorder).answer(answer, None, &recorder).unwrap();
+        assert_eq!(matches!(decision, Decision::Allow(_)), verdict == Verdict::Allow);
         let verdicts: Vec<_> = recorder.0.borrow().iter().map(recorded).collect();
         assert_eq!(verdicts, [says(Verdict::Ask, "default.ask"), says(verdict, rule)]);
     }
     let recorder = Memory::default();
-    assert!(asked(&recorder).answer(Answer::Yes, &Broken).is_err());
+    assert!(asked(&recorder).answer(Answer::Yes, None, &Broken).is_err());
 }
 
 fn recorded(event: &EventBody) -> (Verdict, String) {
@@ -348,6 +350,10 @@ fn rules_that_name_paths_hide_them_from_tools_that_walk() {
         |path, approved: &[Effect]| judge.hides("grep", Level::ReadOnly, path, &approved.iter().cloned().collect());
     assert!(hides("/work/secrets/a", &[]) && hides("/work/SECRETS/a", &[]) && hides("/work/a/b/.env", &[]));
     assert!(hides("/work/private/a", &[]) && !hides("/work/private/a", &[read("/work/private/a")]));
+    let write = |path: &str| Effect::Write { path: path.into() };
+    assert!(
+        !hides("/work/private/a", &[write("/work/private/a")]) && hides("/work/private/b", &[write("/work/private/a")])
+    );
     assert!(hides("/work/secrets/a", &[read("/work/secrets/a")]) && !hides("/work/src/a", &[]));
     assert!(judge.hides_paths() && !Judge::new(vec![]).unwrap().hides_paths());
 }

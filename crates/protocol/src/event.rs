@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::approval::{ApprovalAnswer, ApprovalRequest, HeldCall};
 use crate::change::{ChangeSet, Conflict};
 use crate::hash::ContentHash;
-use crate::id::{CallId, ChangeSetId, SessionId, TurnId};
+use crate::id::{ApprovalId, CallId, ChangeSetId, SessionId, TurnId};
 use crate::message::{ModelReply, ToolCall, ToolResult};
 use crate::spending::{BudgetScope, Measure, Spending};
 use crate::tool::{CallUsage, Level};
@@ -44,6 +45,10 @@ pub enum EventBody {
     /// A person gave the session a name; the last one counts.
     SessionNamed {
         name: String,
+    },
+    /// A person said to call a model whose price nobody knows: its dollars are not counted, its calls, tokens and time are.
+    UnknownPriceAccepted {
+        model: String,
     },
     /// A person said what the session's turns may use, in place of what is configured; it holds until something else is said.
     BoundsSet {
@@ -142,6 +147,25 @@ pub enum EventBody {
         change_set: ChangeSetId,
         call: Option<CallId>,
         decision: DecisionRecord,
+    },
+    /// What a call staged waits for a person. It is kept, with what the call will return: nobody runs it again.
+    CallHeld {
+        call: CallId,
+        held: HeldCall,
+    },
+    /// A person is asked. Nothing that it is about happens before an answer.
+    ApprovalAsked {
+        approval: ApprovalId,
+        request: ApprovalRequest,
+    },
+    /// A person answered, in the process that asked or in another one. The first answer counts.
+    ApprovalAnswered {
+        approval: ApprovalId,
+        answer: ApprovalAnswer,
+    },
+    /// What was allowed for more than once is asked about again.
+    ApprovalRevoked {
+        approval: ApprovalId,
     },
     /// The host is about to make these changes. Their contents, before and after, are in the blob store.
     CommitIntended {
@@ -285,6 +309,9 @@ pub struct DecisionRecord {
     /// What it was made by. Absent from answers, which rest on their question, and from journals before there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub basis: Option<Basis>,
+    /// The question that a person answered, of an answer. One that allows a thing once is used up by this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalId>,
 }
 
 /// Where the journal has what a decision was made by.
@@ -358,6 +385,8 @@ pub enum CallOutcome {
     /// The tool crashed or misbehaved.
     Failed,
     Cancelled,
+    /// It was interrupted after it had sent what may have had an effect. Nobody knows, and it was not done again.
+    Unknown,
 }
 
 /// The limit that ended a call.
@@ -432,6 +461,10 @@ pub enum TurnOutcome {
         denials: u32,
     },
     Cancelled,
+    /// Calls wait for a person; the turn goes on with the answers.
+    Waiting {
+        approvals: Vec<ApprovalId>,
+    },
     ProviderFailed {
         failure: ModelFailure,
     },

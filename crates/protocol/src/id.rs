@@ -88,6 +88,10 @@ identifier!(
     /// One set of staged changes.
     ChangeSetId
 );
+identifier!(
+    /// One question to a person.
+    ApprovalId
+);
 
 #[cfg(test)]
 mod tests {

@@ -8,6 +8,7 @@
 
 #![warn(clippy::unwrap_used)]
 
+mod approval;
 mod change;
 mod event;
 mod hash;
@@ -18,13 +19,14 @@ mod money;
 mod spending;
 mod tool;
 
+pub use approval::{ApprovalAnswer, ApprovalRequest, ApprovalSubject, HeldCall, HeldChanges};
 pub use change::{Change, ChangeSet, Conflict, Node};
 pub use event::{
     Basis, CallOutcome, CommitOutcome, DecisionRecord, Event, EventBody, ModelFailure, ModelFailureKind, Observation,
     Purpose, RequestOutcome, Stamp, StopCause, TurnOutcome, Verdict,
 };
 pub use hash::{ContentHash, Hasher, InvalidHash};
-pub use id::{CallId, ChangeSetId, InvalidId, SessionId, TurnId};
+pub use id::{ApprovalId, CallId, ChangeSetId, InvalidId, SessionId, TurnId};
 pub use json::{InvalidJson, MAX_JSON_DEPTH, canonical, digest, parse};
 pub use message::{Arguments, Message, ModelReply, Part, Role, StopReason, TokenUsage, ToolCall, ToolResult};
 pub use money::{InvalidUsd, MicroUsd};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use policy::Budget;
 use protocol::{ChangeSetId, CommitOutcome, EventBody, ToolCall, TurnId, TurnOutcome};
-use providers::{DeltaSink, Model, ModelFacts};
+use providers::{DeltaSink, Model, Price};
 use tokio_util::sync::CancellationToken;
 use tools::{Finished, RegistryError, ToolSession, Tools, ToolsError};
 use workspace::{ChangeSetState, Durability, JournalError, PendingCall, SessionView, Workspace};
@@ -35,7 +35,13 @@ impl From<RegistryError> for QueryError {
 #[derive(Clone)]
 pub struct Planner {
     pub model: Arc<dyn Model>,
-    pub facts: ModelFacts,
+    /// What its dollars are counted by. Whoever assembles a driver has to have one, if only because a person said that an
+    /// unknown price counts as nothing.
+    pub price: Price,
+    /// Tokens of its context window.
+    pub context_window: Option<u32>,
+    /// Tokens that one reply can have at most.
+    pub max_output_tokens: Option<u32>,
 }
 
 /// What drives the turns of one session.
@@ -74,7 +80,7 @@ impl Driver<'_> {
         let mut turn = self.turn(turn, view)?;
         for call in turn.view.pending.clone() {
             if self.conclude(&turn.view, &call)?.is_none() {
-                self.tools.abandon(self.session, &call.proposal)?;
+                self.tools.abandon(self.session, &call)?;
             }
         }
         turn.catch_up()?;
@@ -117,6 +123,10 @@ impl Driver<'_> {
     /// Records the end of a call whose changes were committed before the process ended; `None` when nothing of it took
     /// effect, so that it may run.
     fn conclude(&self, view: &SessionView, call: &PendingCall) -> Result<Option<Finished>, QueryError> {
+        // What was held goes on where it stood, and knows what it returns.
+        if call.held.is_some() {
+            return Ok(None);
+        }
         let committed = |id: &&ChangeSetId| {
             view.change_sets.iter().any(|set| {
                 set.change_set == **id
@@ -130,7 +140,7 @@ impl Driver<'_> {
         if done.is_empty() {
             return Ok(None);
         }
-        Ok(Some(self.tools.conclude(self.session, &call.proposal, &done)?))
+        Ok(Some(self.tools.conclude(self.session, call, &done)?))
     }
 
     pub(crate) fn is_parallel(&self, call: &ToolCall) -> bool {

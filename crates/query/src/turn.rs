@@ -15,8 +15,8 @@ use protocol::{
 };
 use providers::{DeltaSink, ModelRequest, Reserved};
 use tokio_util::sync::CancellationToken;
-use tools::Finished;
-use workspace::{Durability, SessionView};
+use tools::{Called, Finished};
+use workspace::{Durability, PendingCall, SessionView};
 
 use crate::context::{Context, Frame, transcript};
 use crate::driver::{Driver, Planner, QueryError, Turned};
@@ -204,11 +204,8 @@ impl<'a> Turn<'a> {
         purpose: Purpose,
         need: &Need,
     ) -> Result<Result<Reservation, Exceeded>, QueryError> {
-        let price = &self.planner.facts.price;
-        let cost = |input_tokens, output_tokens| {
-            let reserved = Reserved { input_tokens, output_tokens };
-            price.as_ref().map_or(0, |price| price.worst_cost(reserved).get())
-        };
+        let price = &self.planner.price;
+        let cost = |input_tokens, output_tokens| price.worst_cost(Reserved { input_tokens, output_tokens }).get();
         let (turn, model) = (self.purse.turn.clone(), self.planner.model.name().to_owned());
         let called = |reserved| EventBody::ModelCalled { turn, number, model, purpose, reserved };
         Ok(match self.purse.reserve(number, need, cost, called)? {
@@ -260,7 +257,7 @@ impl<'a> Turn<'a> {
         Spending {
             model_calls: 1,
             tokens: input_tokens.saturating_add(output_tokens),
-            micro_usd: self.planner.facts.price.as_ref().map_or(0, |price| price.cost(usage, reserved).get()),
+            micro_usd: self.planner.price.cost(usage, reserved).get(),
             time_ms: 0,
         }
     }
@@ -345,9 +342,26 @@ impl<'a> Turn<'a> {
     async fn call_tools(&mut self, calls: Vec<ToolCall>) -> Result<Input, QueryError> {
         let Driver { tools, session, .. } = self.driver;
         let cancel = &self.cancel;
-        let finished = try_join_all(calls.iter().map(|call| tools.call(session, call, cancel))).await?;
+        let known: Vec<_> = calls.iter().map(|call| self.known(call)).collect();
+        let called = try_join_all(known.iter().map(|call| tools.call(session, call, cancel))).await?;
         self.catch_up()?;
-        Ok(Input::ToolsFinished(calls.iter().zip(finished).map(|(call, finished)| done(call, finished)).collect()))
+        let (mut finished, mut approvals) = (Vec::new(), Vec::new());
+        for (call, called) in calls.iter().zip(called) {
+            match called {
+                Called::Finished(end) => finished.push(done(call, end)),
+                Called::Waiting(approval) => approvals.push(approval),
+            }
+        }
+        if approvals.is_empty() {
+            return Ok(Input::ToolsFinished(finished));
+        }
+        Ok(Input::Stopped(TurnOutcome::Waiting { approvals }))
+    }
+
+    /// Returns the call with what was done of it before, if it was begun.
+    fn known(&self, call: &ToolCall) -> PendingCall {
+        let begun = self.view.pending.iter().find(|pending| pending.proposal.call == call.call);
+        begun.cloned().unwrap_or_else(|| PendingCall::new(call.clone()))
     }
 
     pub(crate) fn close(mut self, outcome: TurnOutcome) -> Result<Turned, QueryError> {
@@ -362,11 +376,11 @@ impl<'a> Turn<'a> {
     }
 
     fn window(&self) -> u64 {
-        self.planner.facts.context_window.map_or(USUAL_WINDOW, u64::from)
+        self.planner.context_window.map_or(USUAL_WINDOW, u64::from)
     }
 
     fn need(&self, input_tokens: u64, output_tokens: u64) -> Need {
-        let most = self.planner.facts.max_output_tokens.map_or(u64::MAX, u64::from);
+        let most = self.planner.max_output_tokens.map_or(u64::MAX, u64::from);
         let time_ms = self.driver.budget.call.time_ms;
         Need { input_tokens, output_tokens: output_tokens.min(most), time_ms }
     }

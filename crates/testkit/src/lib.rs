@@ -16,16 +16,18 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use policy::{
-    Access, Grant, GrantSpec, HostPattern, Judge, Limits, NetworkRules, NetworkScope, Principal, SecretScope, ToolScope,
+    Access, Grant, GrantSpec, HostPattern, Judge, Limits, NetworkRules, NetworkScope, Principal, RuleSpec, SecretScope,
+    ToolScope,
 };
-use protocol::{EventBody, SessionId};
+use protocol::{EventBody, SessionId, ToolCall};
 use sandbox::{Sandbox, SandboxOptions, Secrets, SystemResolver, Tls};
 use tempfile::TempDir;
-use tools::{Registry, ToolSession, Tools, ToolsOptions, Unattended, builtin};
-use workspace::{Durability, Mount, Workspace};
+use tokio_util::sync::CancellationToken;
+use tools::{Approver, Finished, Registry, ToolSession, Tools, ToolsOptions, Unattended, builtin};
+use workspace::{Durability, Mount, PendingCall, Workspace};
 
 /// Calls that run at the same time.
 const MAX_CONCURRENT_CALLS: u32 = 16;
@@ -39,12 +41,24 @@ pub struct Runtime {
 }
 
 /// What a configuration would say.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone)]
 pub struct Setup {
     /// The limits of every call.
     pub limits: Limits,
     /// The hosts that tools may reach, at private addresses too.
     pub hosts: Vec<HostPattern>,
+    pub rules: Vec<RuleSpec>,
+    /// Who answers what the rules ask.
+    pub approver: Arc<dyn Approver>,
+    /// How long a question waits.
+    pub approval_lasts: Duration,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let (limits, hosts, rules) = (Limits::default(), Vec::new(), Vec::new());
+        Self { limits, hosts, rules, approver: Arc::new(Unattended), approval_lasts: Duration::from_hours(1) }
+    }
 }
 
 impl Runtime {
@@ -72,7 +86,8 @@ impl Runtime {
             judge: judge(&setup),
             workspace: workspace.clone(),
             limits: ceiling,
-            approver: Arc::new(Unattended),
+            approver: setup.approver.clone(),
+            approval_lasts: setup.approval_lasts,
             secrets: Arc::new(Secrets::none()),
             random,
         });
@@ -82,6 +97,20 @@ impl Runtime {
     /// Returns the folder that tools see as `/work`.
     pub fn root(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Opens `session` anew, as another process does.
+    pub fn reopened(&self, session: &ToolSession) -> ToolSession {
+        let view = self.workspace.view(session.id()).expect("a session that can be read");
+        let (id, grant) = (session.id().clone(), self.grant.clone());
+        ToolSession::open(&self.workspace, id, Principal::Planner, grant, &view.observed).expect("a session")
+    }
+
+    /// Carries `proposal` out, which waits for nobody.
+    pub async fn call(&self, session: &ToolSession, proposal: ToolCall) -> Finished {
+        let (pending, cancel) = (PendingCall::new(proposal), CancellationToken::new());
+        let called = self.tools.call(session, &pending, &cancel).await.expect("a call that comes to an end");
+        called.finished().expect("a call that waits for nobody")
     }
 
     /// Opens a new session of a planner.
@@ -106,7 +135,7 @@ pub fn open_with(root: &Path, keys: Option<&Path>) -> Arc<Workspace> {
 
 fn judge(setup: &Setup) -> Judge {
     let network = NetworkRules { allow_private: setup.hosts.clone(), ..NetworkRules::default() };
-    Judge::new(Vec::new()).expect("no rules compile").with_network(network)
+    Judge::new(setup.rules.clone()).expect("the rules compile").with_network(network)
 }
 
 /// Returns what boot grants without a configuration.

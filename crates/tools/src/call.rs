@@ -1,21 +1,22 @@
 //! One call, from a proposal to a result: resolve, validate, judge, record, run, commit, record.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use policy::{CallRequest, CommitPermit, CommitRequest, Decision, Denial, Effect, Judged, Permit};
+use policy::{CallRequest, CommitPermit, CommitRequest, Denial, Effect, Judged, Permit};
 use protocol::{
-    Arguments, Basis, CallOutcome, CallUsage, ChangeSet, ChangeSetId, CommitOutcome, Conflict, EventBody, Observation,
+    ApprovalId, Arguments, Basis, CallOutcome, CallUsage, ChangeSetId, Conflict, EventBody, HeldChanges, Observation,
     StopCause, ToolCall, ToolResult, Verdict, canonical,
 };
-use sandbox::{Call, Ending, Mount, Network, NotRecorded, Outcome, Refusal};
+use sandbox::{Call, Ending, Mount, Network, NotRecorded, Refusal};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
-use workspace::{Durability, SessionJournal};
+use workspace::{Durability, PendingCall, SentRequest, SessionJournal};
 
-use crate::approver::Asked;
+use crate::approver::Attendance;
 use crate::cap::cap;
 use crate::entry::Tool;
+use crate::held::Waiting;
 use crate::session::{TMP, ToolSession};
 use crate::{Tools, ToolsError};
 
@@ -28,23 +29,64 @@ pub struct Finished {
     pub usage: CallUsage,
 }
 
-/// How a call ended, before its result is capped and recorded.
-struct Ended {
-    outcome: CallOutcome,
+/// What came of a call for now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Called {
+    Finished(Finished),
+    /// It waits for a person, also when this process ends.
+    Waiting(ApprovalId),
+}
+
+impl Called {
+    /// Returns the finished call, `None` while it waits.
+    pub fn finished(self) -> Option<Finished> {
+        match self {
+            Self::Finished(finished) => Some(finished),
+            Self::Waiting(_) => None,
+        }
+    }
+}
+
+/// Requests that a call was allowed.
+type Sent = Arc<Mutex<Vec<SentRequest>>>;
+
+/// What a tool returned, with what it staged.
+struct Returned {
     text: String,
     summary: String,
     usage: CallUsage,
-    observed: Vec<Observation>,
+    mounts: Vec<Mount>,
+}
+
+/// What was staged in one mount.
+pub(crate) struct Staged {
+    pub(crate) mount: Mount,
+    pub(crate) changes: HeldChanges,
+}
+
+/// How a call ended, before its result is capped and recorded.
+pub(crate) struct Ended {
+    pub(crate) outcome: CallOutcome,
+    pub(crate) text: String,
+    pub(crate) summary: String,
+    pub(crate) usage: CallUsage,
+    pub(crate) observed: Vec<Observation>,
+}
+
+/// Why a call goes no further.
+pub(crate) enum Halt {
+    Ended(Ended),
+    Waits(ApprovalId),
 }
 
 impl Ended {
     /// Returns the end of a call that never ran.
-    fn unrun(outcome: CallOutcome, text: String, summary: &str) -> Self {
+    pub(crate) fn unrun(outcome: CallOutcome, text: String, summary: &str) -> Self {
         let usage = CallUsage::default();
         Self { outcome, text, summary: summary.to_owned(), usage, observed: Vec::new() }
     }
 
-    fn denied(denial: &Denial) -> Self {
+    pub(crate) fn denied(denial: &Denial) -> Self {
         let outcome = CallOutcome::Denied { rule: denial.rule.clone() };
         Self::unrun(outcome, denial.for_model(), &denial.effect)
     }
@@ -58,31 +100,43 @@ impl Ended {
         self
     }
 
-    fn ran(self, outcome: &Outcome) -> Self {
-        Self { usage: outcome.usage, ..self }
+    /// Adds what was sent by a call that did not succeed: no stage holds that back.
+    fn confessing(mut self, sent: &[SentRequest]) -> Self {
+        let lasting: Vec<_> = sent.iter().filter(|sent| sent.class().asks()).map(ToString::to_string).collect();
+        if self.outcome != CallOutcome::Succeeded && !lasting.is_empty() {
+            self.text.push_str(&format!("\n[sent before it ended, and may have taken effect: {}]", lasting.join(", ")));
+        }
+        self
+    }
+
+    fn ran(self, usage: CallUsage) -> Self {
+        Self { usage, ..self }
     }
 }
 
 /// One call under way.
-struct Calling<'a> {
-    tools: &'a Tools,
-    session: &'a ToolSession,
-    proposal: &'a ToolCall,
-    cancel: &'a CancellationToken,
+pub(crate) struct Calling<'a> {
+    pub(crate) tools: &'a Tools,
+    pub(crate) session: &'a ToolSession,
+    pub(crate) pending: &'a PendingCall,
+    pub(crate) cancel: &'a CancellationToken,
 }
 
 impl Tools {
-    /// Carries out one proposal and records its end. Whatever is wrong with the proposal comes back as a result that
-    /// the model can act on; an error means that the runtime itself cannot go on.
+    /// Carries out one proposal, from where it was left if it was begun before, and records its end. Whatever is wrong with
+    /// the proposal comes back as a result that the model can act on; an error means that the runtime itself cannot go on.
     pub async fn call(
         &self,
         session: &ToolSession,
-        proposal: &ToolCall,
+        pending: &PendingCall,
         cancel: &CancellationToken,
-    ) -> Result<Finished, ToolsError> {
-        let calling = Calling { tools: self, session, proposal, cancel };
-        let ended = calling.run().await?;
-        calling.finish(ended)
+    ) -> Result<Called, ToolsError> {
+        let calling = Calling { tools: self, session, pending, cancel };
+        let ended = match calling.run().await? {
+            Ok(ended) | Err(Halt::Ended(ended)) => ended,
+            Err(Halt::Waits(approval)) => return Ok(Called::Waiting(approval)),
+        };
+        Ok(Called::Finished(calling.finish(ended)?))
     }
 }
 
@@ -92,7 +146,7 @@ impl Tools {
     pub fn conclude(
         &self,
         session: &ToolSession,
-        proposal: &ToolCall,
+        pending: &PendingCall,
         change_sets: &[ChangeSetId],
     ) -> Result<Finished, ToolsError> {
         let cancel = &CancellationToken::new();
@@ -103,42 +157,53 @@ impl Tools {
              Do not repeat it; read the files to see their state."
         );
         let ended = Ended::unrun(CallOutcome::Succeeded, text, &format!("committed {ids} before an interruption"));
-        Calling { tools: self, session, proposal, cancel }.finish(ended)
+        Calling { tools: self, session, pending, cancel }.finish(ended)
     }
 
-    /// Records that a call which was proposed never ran, because its turn ended before.
-    pub fn abandon(&self, session: &ToolSession, proposal: &ToolCall) -> Result<Finished, ToolsError> {
+    /// Records that a call will not be run, or not to its end, because its turn ended before.
+    pub fn abandon(&self, session: &ToolSession, pending: &PendingCall) -> Result<Finished, ToolsError> {
         let cancel = &CancellationToken::new();
-        Calling { tools: self, session, proposal, cancel }.finish(cancelled())
+        let ended = cancelled().confessing(&pending.requests);
+        Calling { tools: self, session, pending, cancel }.finish(ended)
     }
 }
 
 impl Calling<'_> {
-    async fn run(&self) -> Result<Ended, ToolsError> {
-        let Some(tool) = self.tools.registry.tool(&self.proposal.tool).await? else {
-            return Ok(self.unknown());
+    async fn run(&self) -> Result<Result<Ended, Halt>, ToolsError> {
+        let Some(tool) = self.tools.registry.tool(&self.proposal().tool).await? else {
+            return Ok(Ok(self.unknown()));
         };
-        let arguments = match &self.proposal.arguments {
+        let arguments = match &self.proposal().arguments {
             Arguments::Json(arguments) => arguments,
-            Arguments::Malformed(text) => return Ok(malformed(text)),
+            Arguments::Malformed(text) => return Ok(Ok(malformed(text))),
         };
         let errors = tool.schema.errors(arguments);
         if !errors.is_empty() {
-            return Ok(misfit(&tool, &errors));
+            return Ok(Ok(misfit(&tool, &errors)));
+        }
+        if let Some(held) = &self.pending.held {
+            return self.go_on(&tool, arguments, held).await;
+        }
+        if let Err(halt) = self.may_run(&tool).await? {
+            return Ok(Err(halt));
         }
         match self.decide(&tool, arguments).await? {
             Ok((permit, approved)) => self.execute(&tool, arguments, permit, &approved).await,
-            Err(ended) => Ok(ended),
+            Err(halt) => Ok(Err(halt)),
         }
+    }
+
+    fn proposal(&self) -> &ToolCall {
+        &self.pending.proposal
     }
 
     fn unknown(&self) -> Ended {
         let names = self.tools.registry.names().join(", ");
-        let text = format!("There is no tool `{}`. The tools are: {names}.", self.proposal.tool);
+        let text = format!("There is no tool `{}`. The tools are: {names}.", self.proposal().tool);
         Ended::unrun(CallOutcome::Invalid, text, "no such tool")
     }
 
-    fn journal(&self) -> SessionJournal<'_> {
+    pub(crate) fn journal(&self) -> SessionJournal<'_> {
         self.tools.workspace.journal().session(self.session.id())
     }
 
@@ -148,22 +213,18 @@ impl Calling<'_> {
         &self,
         tool: &Tool,
         arguments: &Value,
-    ) -> Result<Result<(Permit, BTreeSet<Effect>), Ended>, ToolsError> {
+    ) -> Result<Result<(Permit, BTreeSet<Effect>), Halt>, ToolsError> {
         let request = self.request(tool, arguments)?;
         let effects = request.effects.clone();
         let judged = self.tools.judge.judge_call(request);
-        let asked = judged.verdict() == Verdict::Ask;
-        Ok(match self.settle(judged, &canonical(arguments)).await? {
-            Some(Decision::Allow(permit)) => Ok((permit, if asked { effects } else { BTreeSet::new() })),
-            Some(Decision::Deny(denial)) => Err(Ended::denied(&denial)),
-            Some(Decision::Ask(_)) | None => Err(cancelled()),
-        })
+        let approved = if judged.verdict() == Verdict::Ask { effects } else { BTreeSet::new() };
+        Ok(self.settle(tool, judged, &canonical(arguments)).await?.map(|permit| (permit, approved)))
     }
 
-    fn request(&self, tool: &Tool, arguments: &Value) -> Result<CallRequest, ToolsError> {
+    pub(crate) fn request(&self, tool: &Tool, arguments: &Value) -> Result<CallRequest, ToolsError> {
         let mounts: Vec<&str> = self.session.grant().mounts().map(|(mount, _)| mount).collect();
         Ok(CallRequest {
-            call: self.proposal.call.clone(),
+            call: self.call_id().clone(),
             principal: self.session.principal().clone(),
             tool: tool.manifest.name.clone(),
             level: tool.manifest.level,
@@ -179,43 +240,26 @@ impl Calling<'_> {
         Ok(self.session.basis(&self.journal(), self.tools, tool)?)
     }
 
-    /// Records a judgement and, when it asks, the answer. `None` means that it was cancelled while waiting.
-    async fn settle<P>(&self, judged: Judged<P>, detail: &str) -> Result<Option<Decision<P>>, ToolsError> {
-        let journal = self.journal();
-        let question = match judged.record(&journal)? {
-            Decision::Ask(question) => question,
-            decided => return Ok(Some(decided)),
-        };
-        let asked = Asked {
-            tool: question.tool(),
-            effects: question.effects(),
-            rule: question.rule(),
-            reason: question.reason(),
-            detail,
-        };
-        let answer = tokio::select! {
-            biased;
-            () = self.cancel.cancelled() => return Ok(None),
-            answer = self.tools.approver.ask(asked) => answer,
-        };
-        Ok(Some(question.answer(answer, &journal)?))
-    }
-
     async fn execute(
         &self,
         tool: &Tool,
         arguments: &Value,
         permit: Permit,
         approved: &BTreeSet<Effect>,
-    ) -> Result<Ended, ToolsError> {
+    ) -> Result<Result<Ended, Halt>, ToolsError> {
         let mounts = self.tools.mounts(self.session, tool, approved, permit.limits());
-        let network = self.network(tool, &permit, approved);
+        let sent = Sent::default();
+        let network = self.network(tool, &permit, approved, &sent);
         let call = Call { tool: &tool.manifest.name, arguments, mounts, network, cancel: self.cancel.clone() };
         let mut outcome = tool.run(&self.tools.sandbox, permit, call).await;
         let ended = match std::mem::replace(&mut outcome.ending, Ending::Cancelled) {
             Ending::Returned { text, summary } => {
                 let mounts = std::mem::take(&mut outcome.mounts);
-                self.returned(tool, text, summary, mounts, approved).await?
+                let returned = Returned { text, summary, usage: outcome.usage, mounts };
+                match self.returned(tool, returned, approved).await? {
+                    Ok(ended) | Err(Halt::Ended(ended)) => ended,
+                    waits => return Ok(waits),
+                }
             }
             Ending::Rejected(text) => {
                 let summary = text.lines().next().unwrap_or_default().to_owned();
@@ -223,26 +267,28 @@ impl Calling<'_> {
             }
             Ending::Stopped(cause) => {
                 let text =
-                    format!("The call was stopped: {}. Nothing was changed. Ask for less at once.", stop_text(cause));
+                    format!("The call was stopped: {}. No file was changed. Ask for less at once.", stop_text(cause));
                 Ended::unrun(CallOutcome::Stopped { cause }, text, stop_text(cause))
             }
             Ending::Internal(reason) | Ending::Trapped(reason) => failed(&reason),
             Ending::HostFailed(reason) => return Err(ToolsError::Sandbox(reason)),
             Ending::Cancelled => cancelled(),
         };
-        Ok(ended.noting(&outcome.refusals).ran(&outcome))
+        let sent = sent.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Ok(ended.noting(&outcome.refusals).confessing(&sent).ran(outcome.usage)))
     }
 
     /// Returns what judges and records the connections of the call, if its tool asks for any; those that nobody granted
-    /// are refused and recorded like others.
-    fn network(&self, tool: &Tool, permit: &Permit, approved: &BTreeSet<Effect>) -> Option<Network> {
+    /// are refused and recorded like others. What is allowed is added to `sent`.
+    fn network(&self, tool: &Tool, permit: &Permit, approved: &BTreeSet<Effect>, sent: &Sent) -> Option<Network> {
         if tool.manifest.capabilities.network.is_empty() {
             return None;
         }
         let (manifest, workspace) = (&tool.manifest, self.tools.workspace.clone());
         let egress = self.tools.judge.egress(&manifest.name, manifest.level, permit.grant(), approved);
-        let session = self.session.id().clone();
+        let (session, sent) = (self.session.id().clone(), sent.clone());
         let record = move |event| {
+            sent.lock().unwrap_or_else(PoisonError::into_inner).extend(SentRequest::of(&event));
             let recorded = workspace.journal().append(&session, &[event], Durability::Process);
             recorded.map(drop).map_err(|error| NotRecorded(error.to_string()))
         };
@@ -253,21 +299,36 @@ impl Calling<'_> {
     async fn returned(
         &self,
         tool: &Tool,
-        mut text: String,
-        summary: String,
-        mounts: Vec<Mount>,
+        returned: Returned,
         approved: &BTreeSet<Effect>,
-    ) -> Result<Ended, ToolsError> {
+    ) -> Result<Result<Ended, Halt>, ToolsError> {
+        let Returned { mut text, summary, usage, mounts } = returned;
         let mut observed = ToolSession::observe(&mounts);
         let (own, shared): (Vec<_>, Vec<_>) = mounts.into_iter().partition(|mount| mount.name == TMP);
-        for mount in shared {
-            let changes = mount.stage.changes()?;
-            if changes.is_empty() {
-                continue;
+        let mut staged: VecDeque<_> = self.staged(shared)?.into();
+        let mut held = false;
+        while let Some(next) = staged.front() {
+            let judged = self.judge(tool, &next.changes, approved)?;
+            let mut detail = String::new();
+            if judged.verdict() == Verdict::Ask {
+                detail = self.tools.workspace.diff_staged(&next.mount.stage, &next.changes.changes)?;
+                // An answer may take longer than this process lasts.
+                if !held && self.tools.approver.attendance() != Attendance::Absent {
+                    let waiting = Waiting { text: &text, summary: &summary, usage, observed: &observed, approved };
+                    self.hold(staged.make_contiguous(), waiting)?;
+                    held = true;
+                }
             }
-            match self.commit(tool, mount, changes, approved).await? {
+            let permit = match self.settle(tool, judged, &detail).await? {
+                Ok(permit) => permit,
+                Err(halt) => return Ok(Err(halt)),
+            };
+            let Some(Staged { mount, changes }) = staged.pop_front() else { break };
+            let landed =
+                self.tools.commit(self.session, permit, self.call_id().clone(), mount, changes.changes).await?;
+            match landed.observed() {
                 Ok(landed) => observed = later(observed, landed),
-                Err(ended) => return Ok(ended),
+                Err(ended) => return Ok(Ok(ended)),
             }
         }
         self.session.remember(&observed);
@@ -277,7 +338,20 @@ impl Calling<'_> {
                 text = format!("{text}\n[note: what the call wrote below {TMP} was not kept: {reason}]");
             }
         }
-        Ok(Ended { outcome: CallOutcome::Succeeded, text, summary, usage: CallUsage::default(), observed })
+        Ok(Ok(Ended { outcome: CallOutcome::Succeeded, text, summary, usage, observed }))
+    }
+
+    /// Returns what was staged in each mount, the change sets named.
+    fn staged(&self, mounts: Vec<Mount>) -> Result<Vec<Staged>, ToolsError> {
+        let mut staged = Vec::new();
+        for mount in mounts {
+            let changes = mount.stage.changes()?;
+            if !changes.is_empty() {
+                let change_set = ChangeSetId::from_random((self.tools.random)());
+                staged.push(Staged { mount, changes: HeldChanges { change_set, changes } });
+            }
+        }
+        Ok(staged)
     }
 
     /// Judges and applies what the call left in the session's own folder. Returns why it was not kept.
@@ -287,53 +361,32 @@ impl Calling<'_> {
         mount: Mount,
         approved: &BTreeSet<Effect>,
     ) -> Result<Option<String>, ToolsError> {
-        let changes = mount.stage.changes()?;
-        if changes.is_empty() {
-            return Ok(None);
+        let Some(Staged { mount, changes }) = self.staged(vec![mount])?.pop() else { return Ok(None) };
+        let judged = self.judge(tool, &changes, approved)?;
+        if judged.verdict() == Verdict::Ask {
+            return Ok(Some(format!("rule `{}` asks about it", judged.rule())));
         }
-        let permit = match self.judge(tool, &mount, &changes, approved).await? {
+        let permit = match self.settle(tool, judged, "").await? {
             Ok(permit) => permit,
-            Err(ended) => return Ok(Some(ended.text)),
+            Err(Halt::Ended(ended)) => return Ok(Some(ended.text)),
+            Err(Halt::Waits(approval)) => return Ok(Some(format!("it waits for {approval}"))),
         };
-        Ok(match self.tools.apply_tmp(self.session, permit, mount, changes).await {
+        Ok(match self.tools.apply_tmp(self.session, permit, mount, changes.changes).await {
             Ok(conflicts) => conflicts.first().map(|conflict| format!("{} changed meanwhile", conflict.path)),
             Err(error) => Some(error.to_string()),
         })
     }
 
-    /// Judges and commits one change set. Returns the files as the commit left them, or how the call ended without one.
-    async fn commit(
+    /// Judges what a call really wrote.
+    pub(crate) fn judge(
         &self,
         tool: &Tool,
-        mount: Mount,
-        changes: ChangeSet,
+        HeldChanges { change_set, changes }: &HeldChanges,
         approved: &BTreeSet<Effect>,
-    ) -> Result<Result<Vec<Observation>, Ended>, ToolsError> {
-        let permit = match self.judge(tool, &mount, &changes, approved).await? {
-            Ok(permit) => permit,
-            Err(ended) => return Ok(Err(ended)),
-        };
-        let call = self.proposal.call.clone();
-        let landed = self.tools.commit(self.session, permit, call, mount, changes).await?;
-        Ok(match landed.outcome {
-            CommitOutcome::Committed => Ok(landed.observed),
-            CommitOutcome::Conflicted { conflicts } => Err(conflicted(&conflicts)),
-            CommitOutcome::RolledBack { reason } => Err(failed(&reason)),
-        })
-    }
-
-    /// Judges what a call really wrote, and records the decision. Returns the permit, or how the call ended without one.
-    async fn judge(
-        &self,
-        tool: &Tool,
-        mount: &Mount,
-        changes: &ChangeSet,
-        approved: &BTreeSet<Effect>,
-    ) -> Result<Result<CommitPermit, Ended>, ToolsError> {
-        let change_set = ChangeSetId::from_random((self.tools.random)());
-        let request = CommitRequest {
-            change_set,
-            call: Some(self.proposal.call.clone()),
+    ) -> Result<Judged<CommitPermit>, ToolsError> {
+        Ok(self.tools.judge.judge_commit(CommitRequest {
+            change_set: change_set.clone(),
+            call: Some(self.call_id().clone()),
             principal: self.session.principal().clone(),
             tool: tool.manifest.name.clone(),
             level: tool.manifest.level,
@@ -341,34 +394,24 @@ impl Calling<'_> {
             grant: self.session.grant().clone(),
             approved: approved.clone(),
             basis: Some(self.basis(tool)?),
-        };
-        let judged = self.tools.judge.judge_commit(request);
-        let detail = match judged.verdict() {
-            Verdict::Ask => self.tools.workspace.diff_staged(&mount.stage, changes)?,
-            _ => String::new(),
-        };
-        Ok(match self.settle(judged, &detail).await? {
-            Some(Decision::Allow(permit)) => Ok(permit),
-            Some(Decision::Deny(denial)) => Err(Ended::denied(&denial)),
-            Some(Decision::Ask(_)) | None => Err(cancelled()),
-        })
+        }))
     }
 
     /// Caps the result, keeps the whole output where the model can read it, and records the end.
     fn finish(&self, ended: Ended) -> Result<Finished, ToolsError> {
-        let call = &self.proposal.call;
+        let call = self.call_id();
         let whole = ended.text;
         let capped = cap(&whole, &ToolSession::result_path(call));
         let full_output = if capped.cut { Some(self.session.keep(&self.tools.workspace, call, &whole)?) } else { None };
         let result = ToolResult {
             call: call.clone(),
-            wire_id: self.proposal.wire_id.clone(),
+            wire_id: self.proposal().wire_id.clone(),
             text: capped.text,
             is_error: ended.outcome != CallOutcome::Succeeded,
         };
         let event = EventBody::CallFinished {
             call: call.clone(),
-            tool: self.proposal.tool.clone(),
+            tool: self.proposal().tool.clone(),
             outcome: ended.outcome.clone(),
             result: result.clone(),
             summary: ended.summary.clone(),
@@ -382,7 +425,7 @@ impl Calling<'_> {
 }
 
 /// Returns `earlier` with what is known since.
-fn later(mut earlier: Vec<Observation>, known: Vec<Observation>) -> Vec<Observation> {
+pub(crate) fn later(mut earlier: Vec<Observation>, known: Vec<Observation>) -> Vec<Observation> {
     earlier.retain(|seen| !known.iter().any(|later| later.mount == seen.mount && later.path == seen.path));
     earlier.extend(known);
     earlier
@@ -403,12 +446,12 @@ fn misfit(tool: &Tool, errors: &[String]) -> Ended {
     Ended::unrun(CallOutcome::Invalid, text, &errors[0])
 }
 
-fn cancelled() -> Ended {
-    Ended::unrun(CallOutcome::Cancelled, "The call was cancelled. Nothing was changed.".into(), "cancelled")
+pub(crate) fn cancelled() -> Ended {
+    Ended::unrun(CallOutcome::Cancelled, "The call was cancelled. No file was changed.".into(), "cancelled")
 }
 
-fn failed(reason: &str) -> Ended {
-    let text = format!("The tool failed: {reason}. Nothing was changed.");
+pub(crate) fn failed(reason: &str) -> Ended {
+    let text = format!("The tool failed: {reason}. No file was changed.");
     Ended::unrun(CallOutcome::Failed, text, reason.lines().next().unwrap_or_default())
 }
 
@@ -425,7 +468,7 @@ fn stop_text(cause: StopCause) -> &'static str {
     }
 }
 
-fn conflicted(conflicts: &[Conflict]) -> Ended {
+pub(crate) fn conflicted(conflicts: &[Conflict]) -> Ended {
     let paths: Vec<_> = conflicts.iter().map(|conflict| conflict.path.as_str()).collect();
     let paths = paths.join(", ");
     let text =

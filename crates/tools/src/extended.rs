@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use policy::Answer;
 use protocol::{ContentHash, Level};
 
 use crate::approver::{Approver, Asked};
@@ -57,7 +56,7 @@ impl Extended {
         if refused.contains(&identity) {
             return None;
         }
-        if self.ask(&whole).await == Answer::Yes && self.extensions.approve(&whole.source).is_ok() {
+        if self.ask(&whole).await == Some(true) && self.extensions.approve(&whole.source).is_ok() {
             self.look().await;
             return Some(whole);
         }
@@ -65,7 +64,7 @@ impl Extended {
         None
     }
 
-    async fn ask(&self, whole: &Whole) -> Answer {
+    async fn ask(&self, whole: &Whole) -> Option<bool> {
         let manifest = &whole.source.manifest;
         let asked = Asked {
             tool: &manifest.name,
@@ -73,6 +72,9 @@ impl Extended {
             rule: RULE,
             reason: "this extension asks for more than you approved",
             detail: &format!("version {}\n{}", manifest.version, whole.entry.purpose()),
+            ceiling: "",
+            approval: None,
+            may_remember: false,
         };
         self.approver.trust(asked).await
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use policy::{Access, Capability, CommitPermit, Effect, Grant, Judge, Limits, SecretSpec};
 use protocol::{CallId, ChangeSet, CommitOutcome, Conflict, Observation};
@@ -45,6 +45,8 @@ pub struct ToolsOptions {
     /// The limits of every call; a tool's manifest may narrow them.
     pub limits: Limits,
     pub approver: Arc<dyn Approver>,
+    /// How long a question waits for its answer, and an answer for its use.
+    pub approval_lasts: Duration,
     /// Every secret that the workspace allows, with its value.
     pub secrets: Arc<Secrets>,
     /// Randomness for identifiers.
@@ -59,6 +61,7 @@ pub struct Tools {
     pub(crate) workspace: Arc<Workspace>,
     pub(crate) limits: Limits,
     pub(crate) approver: Arc<dyn Approver>,
+    pub(crate) approval_lasts: Duration,
     pub(crate) secrets: Arc<Secrets>,
     pub(crate) random: fn() -> u64,
     scratch: Scratch,
@@ -73,9 +76,11 @@ pub(crate) struct Landed {
 impl Tools {
     /// Returns the tool interface.
     pub fn new(options: ToolsOptions) -> Self {
-        let ToolsOptions { sandbox, registry, judge, workspace, limits, approver, secrets, random } = options;
+        let ToolsOptions { sandbox, registry, judge, workspace, limits, approver, approval_lasts, secrets, random } =
+            options;
         let scratch = Scratch::new(workspace.scratch());
-        Self { sandbox, registry, judge: Arc::new(judge), workspace, limits, approver, secrets, random, scratch }
+        let judge = Arc::new(judge);
+        Self { sandbox, registry, judge, workspace, limits, approver, approval_lasts, secrets, random, scratch }
     }
 
     /// Returns the registered tools.

@@ -10,26 +10,27 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use policy::{Answer, Grant, GrantSpec, Limits, NetworkScope, SecretScope, ToolScope};
+use policy::{Grant, GrantSpec, Limits, NetworkScope, SecretScope, ToolScope};
+use protocol::ApprovalAnswer;
 use sandbox::{Sandbox, SandboxOptions, SystemResolver, Tls};
 use tempfile::TempDir;
 use tools::{Approver, Asked, ExtensionState, Extensions, Registry};
 
 /// Answers as it is told, and remembers what it was asked.
 struct Person {
-    answer: Mutex<Answer>,
+    answer: Mutex<bool>,
     asked: Mutex<Vec<Vec<String>>>,
 }
 
 #[async_trait]
 impl Approver for Person {
-    async fn ask(&self, _: Asked<'_>) -> Answer {
+    async fn ask(&self, _: Asked<'_>) -> ApprovalAnswer {
         unreachable!("no call is made here")
     }
 
-    async fn trust(&self, asked: Asked<'_>) -> Answer {
+    async fn trust(&self, asked: Asked<'_>) -> Option<bool> {
         self.asked.lock().unwrap().push(asked.effects.to_vec());
-        *self.answer.lock().unwrap()
+        Some(*self.answer.lock().unwrap())
     }
 }
 
@@ -40,7 +41,7 @@ struct Home {
 }
 
 impl Home {
-    fn new(answer: Answer) -> Self {
+    fn new(answer: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let person = Arc::new(Person { answer: Mutex::new(answer), asked: Mutex::default() });
         let artifact_cache = folder.path().join("artifacts");
@@ -89,7 +90,7 @@ impl Home {
 
 #[tokio::test]
 async fn a_yes_lasts_until_more_is_asked_for() {
-    let home = Home::new(Answer::Yes);
+    let home = Home::new(true);
     home.drop_in(str::to_owned);
     for _ in 0..2 {
         assert_eq!(home.offered(ToolScope::All).await, ["list"]);
@@ -98,7 +99,7 @@ async fn a_yes_lasts_until_more_is_asked_for() {
     home.drop_in(|manifest| manifest.replace("0.1.0", "0.2.0"));
     assert_eq!(home.offered(ToolScope::All).await, ["list"]);
     assert_eq!(home.asked().len(), 1);
-    *home.person.answer.lock().unwrap() = Answer::No;
+    *home.person.answer.lock().unwrap() = false;
     home.drop_in(|manifest| manifest.replace("\"read_only\"", "\"write\"").replacen("\"read\"", "\"read_write\"", 1));
     assert_eq!(home.offered(ToolScope::All).await, [""; 0]);
     let more =
@@ -108,7 +109,7 @@ async fn a_yes_lasts_until_more_is_asked_for() {
 
 #[tokio::test]
 async fn a_no_is_not_asked_again_before_something_changes() {
-    let home = Home::new(Answer::No);
+    let home = Home::new(false);
     home.drop_in(str::to_owned);
     for _ in 0..3 {
         assert_eq!(home.offered(ToolScope::All).await, [""; 0]);
@@ -123,7 +124,7 @@ async fn a_no_is_not_asked_again_before_something_changes() {
 
 #[tokio::test]
 async fn a_session_whose_grant_does_not_reach_it_asks_nobody() {
-    let home = Home::new(Answer::Yes);
+    let home = Home::new(true);
     home.drop_in(str::to_owned);
     assert_eq!(home.offered(ToolScope::Only(["other".to_owned()].into())).await, [""; 0]);
     assert!(home.asked().is_empty());
@@ -131,7 +132,7 @@ async fn a_session_whose_grant_does_not_reach_it_asks_nobody() {
 
 #[tokio::test]
 async fn listing_asks_nobody_and_runs_nothing_that_was_not_approved() {
-    let home = Home::new(Answer::Yes);
+    let home = Home::new(true);
     home.drop_in(str::to_owned);
     let listed = home.registry.extensions().await;
     assert!(matches!(&listed[0].state, ExtensionState::Waiting(difference) if difference.lines().len() == 2));
@@ -142,7 +143,7 @@ async fn listing_asks_nobody_and_runs_nothing_that_was_not_approved() {
 
 #[tokio::test]
 async fn a_call_that_runs_keeps_its_tool_while_the_folder_goes() {
-    let home = Home::new(Answer::Yes);
+    let home = Home::new(true);
     home.drop_in(str::to_owned);
     let tool = home.registry.tool("list").await.unwrap().unwrap();
     assert_eq!(home.registry.level("list"), Some(tool.manifest.level));
@@ -154,7 +155,7 @@ async fn a_call_that_runs_keeps_its_tool_while_the_folder_goes() {
 
 #[tokio::test]
 async fn only_a_tool_that_requests_the_network_has_sockets() {
-    let home = Home::new(Answer::Yes);
+    let home = Home::new(true);
     let with_files = |manifest: &str| manifest.replace("\"none\"", "\"empty\"");
     let without_network = |manifest: &str| with_files(manifest).replace("network = [\"*://*:*\"]\n", "");
     home.drop_guest_in("sockets", "probes/sockets", without_network);

@@ -209,7 +209,12 @@ impl SessionAccount {
             | EventBody::ModelAbandoned { .. }
             | EventBody::RetryPlanned { .. }
             | EventBody::BoundsSet { .. }
+            | EventBody::UnknownPriceAccepted { .. }
             | EventBody::Compacted { .. }
+            | EventBody::CallHeld { .. }
+            | EventBody::ApprovalAsked { .. }
+            | EventBody::ApprovalAnswered { .. }
+            | EventBody::ApprovalRevoked { .. }
             | EventBody::LookupStarted { .. } => {}
         }
     }

@@ -30,6 +30,15 @@ pub struct Commit<'a> {
     pub changes: &'a ChangeSet,
 }
 
+/// One commit of what was held: see [`Workspace::hold`].
+#[derive(Debug)]
+pub struct HeldCommit<'a> {
+    pub session: &'a SessionId,
+    pub call: &'a CallId,
+    pub permit: CommitPermit,
+    pub changes: &'a ChangeSet,
+}
+
 /// One undo of a committed change set. The permit is for [`Workspace::inverse`], under the undo's own identifier.
 #[derive(Debug)]
 pub struct Undo<'a> {
@@ -97,6 +106,17 @@ impl Workspace {
         self.settle_before(&changes.mount)?;
         let attempt = Attempt { session, call: Some(call), change_set, changes, undoes: None, mount };
         self.attempt(&attempt, stage, |hash| Ok(Box::new(stage.content(hash)?)))
+    }
+
+    /// Commits what was held. What was changed since it was staged is a conflict. Blocks.
+    pub fn commit_held(&self, commit: HeldCommit<'_>) -> Result<Committed> {
+        let HeldCommit { session, call, permit, changes } = commit;
+        let change_set = permit.redeem(changes)?;
+        let mount = self.mounted(&changes.mount)?;
+        let _lock = self.lock_commits()?;
+        self.settle_before(&changes.mount)?;
+        let attempt = Attempt { session, call: Some(call), change_set, changes, undoes: None, mount };
+        self.attempt(&attempt, &self.empty_stage(mount, &changes.mount), |hash| self.content(hash))
     }
 
     /// Returns the set that takes `of` back, for a decision about it.

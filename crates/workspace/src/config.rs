@@ -9,6 +9,7 @@ use std::fs;
 use std::io;
 use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
 pub use budget::{BudgetSpec, InvalidBudget, SpendingSpec, Time, Usd};
 use ipnet::IpNet;
@@ -27,6 +28,9 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// Model calls in one turn that anybody could want.
 const MOST_TURNS: u32 = 100_000;
+
+/// The longest that a question may wait: what was asked a month ago nobody remembers.
+const LONGEST_APPROVAL: Duration = Duration::from_hours(720);
 
 /// Tries of one model call that anybody could want.
 const MOST_TRIES: u32 = 100;
@@ -64,6 +68,8 @@ pub struct Config<P> {
     pub max_repeats: u32,
     /// What may be spent on models.
     pub budget: Budget,
+    /// How long a question waits for its answer, and an answer for its use.
+    pub approvals_expire_after: Duration,
     /// What tools see as `/work`.
     pub work_dir: PathBuf,
     pub map_dirs: Vec<MapDir>,
@@ -99,6 +105,7 @@ struct File<P> {
     max_retries: Option<Spanned<u32>>,
     max_repeats: Option<Spanned<u32>>,
     budget: Option<Spanned<BudgetSpec>>,
+    approvals: Option<Spanned<ApprovalsSpec>>,
     work_dir: Option<PathBuf>,
     map_dirs: Option<Vec<Spanned<MapDirSpec>>>,
     limits: Option<Spanned<LimitsSpec>>,
@@ -119,6 +126,12 @@ struct NetworkSpec {
     block_url: Vec<UrlPattern>,
     #[serde(default)]
     allow_private: Vec<HostPattern>,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ApprovalsSpec {
+    expire_after: Option<Time>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -232,6 +245,14 @@ fn resolve<P>(source: &Source<'_>, file: File<P>) -> Result<Config<P>, ConfigErr
     let budget = file.budget.or(defaults.budget).map(Spanned::into_inner).unwrap_or_default();
     let budget = budget.resolve(&Budget::default()).map_err(|error| invalid(span, error.to_string()))?;
 
+    let span = file.approvals.as_ref().map(Spanned::span);
+    let expire_after = |spec: Spanned<ApprovalsSpec>| spec.into_inner().expire_after;
+    let written = file.approvals.and_then(expire_after).or(defaults.approvals.and_then(expire_after));
+    let approvals_expire_after = written.map_or(Duration::ZERO, |Time(time)| time);
+    if approvals_expire_after.is_zero() || approvals_expire_after > LONGEST_APPROVAL {
+        return Err(invalid(span, "`expire_after` is outside 1s..=30 days (720h)".to_owned()));
+    }
+
     let span = limits.as_ref().map(Spanned::span);
     let limits = limits.or(defaults.limits).map(Spanned::into_inner).unwrap_or_default();
     let limits = limits.resolve(&Limits::default()).map_err(|error| invalid(span, error.to_string()))?;
@@ -253,6 +274,7 @@ fn resolve<P>(source: &Source<'_>, file: File<P>) -> Result<Config<P>, ConfigErr
         max_retries,
         max_repeats,
         budget,
+        approvals_expire_after,
         work_dir: source.folder().join(work_dir),
         map_dirs: resolve_mounts(source, map_dirs)?,
         limits,

@@ -21,6 +21,7 @@ mod config;
 mod diff;
 mod exclude;
 mod faults;
+mod hold;
 mod journal;
 mod keep;
 mod lease;
@@ -38,17 +39,18 @@ pub use account::{
 };
 pub use again::{Again, Ruled, Subject, Unjudged, WhatIf};
 pub use blobs::{BlobError, BlobReader, Blobs};
-pub use commit::{Commit, CommitError, Committed, Undo};
+pub use commit::{Commit, CommitError, Committed, HeldCommit, Undo};
 pub use config::cases::{CaseSpec, Cases, CasesPolicy, PolicyCase};
 pub use config::{BudgetSpec, Config, ConfigError, InvalidBudget, MapDir, SpendingSpec, Time, Usd};
 pub use diff::{DiffError, LineCount};
+pub use hold::Hold;
 pub use journal::{
-    Balance, Break, ChangeSetRecord, ChangeSetState, Chapter, Durability, ExportError, Exported, Held, InvalidName,
-    Journal, JournalError, JournalId, LookupError, Passage, SessionJournal, SessionSummary, Standing, TurnPlace,
-    Verification, session_name,
+    ApprovalRecord, ApprovalState, Balance, Break, ChangeSetRecord, ChangeSetState, Chapter, Durability, ExportError,
+    Exported, Held, InvalidName, Journal, JournalError, JournalId, LookupError, Passage, SessionJournal,
+    SessionSummary, Standing, TurnPlace, Verification, session_name,
 };
 pub use lease::{LeaseError, SessionLease};
-pub use projection::{CallView, ChangeSetView, Counted, FinishedCall, PendingCall, SessionView, TurnView};
+pub use projection::{CallView, ChangeSetView, Counted, FinishedCall, PendingCall, SentRequest, SessionView, TurnView};
 pub use secrets::{
     InvalidValue, Kept, Keychain, KeychainError, Removed, SecretError, SecretService, SecretStore, Stored, StoredSecret,
 };

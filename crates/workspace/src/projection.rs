@@ -1,11 +1,13 @@
 //! A session as its events tell it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
+use policy::EffectClass;
 use protocol::{
     CallId, CallOutcome, CallUsage, ChangeSet, ChangeSetId, CommitOutcome, ContentHash, DecisionRecord, Event,
-    EventBody, Message, ModelReply, Observation, Part, Purpose, Role, Spending, StopReason, TokenUsage, ToolCall,
-    ToolResult, TurnId, TurnOutcome,
+    EventBody, HeldCall, Message, ModelReply, Observation, Part, Purpose, Role, Spending, StopReason, TokenUsage,
+    ToolCall, ToolResult, TurnId, TurnOutcome, Verdict,
 };
 use serde::Serialize;
 
@@ -28,6 +30,8 @@ pub struct SessionView {
     pub change_sets: Vec<ChangeSetView>,
     /// What the session's calls saw last of each file, sorted by mount and path.
     pub observed: Vec<Observation>,
+    /// Models whose dollars nobody counts, because a person said so.
+    pub unpriced: BTreeSet<String>,
     /// What the session may spend, where a person said so.
     pub session_micro_usd: Option<u64>,
     /// How long a turn may work, where a person said so.
@@ -142,6 +146,47 @@ pub struct PendingCall {
     pub decision: Option<DecisionRecord>,
     /// What it committed, began to commit, or could not; their states are in [`SessionView::change_sets`].
     pub change_sets: Vec<ChangeSetId>,
+    /// What it sent, or was about to send, when it ran: each with its method.
+    pub requests: Vec<SentRequest>,
+    /// What it staged and will return, if it ran to its end and waits.
+    pub held: Option<HeldCall>,
+}
+
+impl PendingCall {
+    /// Returns a call that nothing was done about yet.
+    pub fn new(proposal: ToolCall) -> Self {
+        Self { proposal, decision: None, change_sets: Vec::new(), requests: Vec::new(), held: None }
+    }
+}
+
+/// A request that was allowed, and so may have been made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentRequest {
+    pub method: String,
+    /// Scheme, host and port, with the path where that is known.
+    pub target: String,
+}
+
+impl SentRequest {
+    /// Returns the request that `event` says was allowed, if it is one.
+    pub fn of(event: &EventBody) -> Option<Self> {
+        let EventBody::RequestDecided { method, target, path, verdict: Verdict::Allow, .. } = event else {
+            return None;
+        };
+        let target = format!("{target}{}", path.as_deref().unwrap_or_default());
+        Some(Self { method: method.clone(), target })
+    }
+
+    /// Returns what a second time would do.
+    pub fn class(&self) -> EffectClass {
+        EffectClass::of_request(&self.method)
+    }
+}
+
+impl fmt::Display for SentRequest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.method, self.target)
+    }
 }
 
 /// One change set.
@@ -220,8 +265,19 @@ impl SessionView {
             | EventBody::ToolStated { .. }
             | EventBody::CallProposed { .. }
             | EventBody::LookupStarted { .. }
-            | EventBody::RequestDecided { .. }
-            | EventBody::RequestFinished { .. } => {}
+            | EventBody::RequestFinished { .. }
+            | EventBody::ApprovalAsked { .. }
+            | EventBody::ApprovalAnswered { .. }
+            | EventBody::ApprovalRevoked { .. } => {}
+            EventBody::UnknownPriceAccepted { model } => {
+                self.unpriced.insert(model.clone());
+            }
+            EventBody::RequestDecided { call, .. } => {
+                self.change_pending(call, |pending| pending.requests.extend(SentRequest::of(&event.body)));
+            }
+            EventBody::CallHeld { call, held } => {
+                self.change_pending(call, |pending| pending.held = Some(held.clone()));
+            }
             EventBody::CallDecided { call, tool, decision, .. } => self.decide_call(call, tool, decision),
             EventBody::CallFinished { .. } => self.finish_call(&event.body),
             EventBody::CommitDecided { change_set, call, decision } => {
@@ -274,9 +330,7 @@ impl SessionView {
         }
         self.messages.push(Message { role: Role::Assistant, parts: reply.parts.clone() });
         self.counted = counted(&reply.usage, self.messages.len(), &self.called);
-        let pending =
-            |proposal: &ToolCall| PendingCall { proposal: proposal.clone(), decision: None, change_sets: Vec::new() };
-        self.pending = reply.tool_calls().map(pending).collect();
+        self.pending = reply.tool_calls().cloned().map(PendingCall::new).collect();
         if reply.stop.is_cut_off() {
             // What its calls are answered with says what to do.
             self.unfinished = self.pending.is_empty();
@@ -314,8 +368,12 @@ impl SessionView {
 
     fn decide_call(&mut self, call: &CallId, tool: &str, decision: &DecisionRecord) {
         self.call(call, tool).decision = Some(decision.clone());
+        self.change_pending(call, |pending| pending.decision = Some(decision.clone()));
+    }
+
+    fn change_pending(&mut self, call: &CallId, change: impl FnOnce(&mut PendingCall)) {
         if let Some(pending) = self.pending.iter_mut().find(|pending| pending.proposal.call == *call) {
-            pending.decision = Some(decision.clone());
+            change(pending);
         }
     }
 

@@ -7,7 +7,7 @@ use protocol::{Arguments, CallId, CallOutcome, ToolCall};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tools::{Unattended, builtin};
-use workspace::Standing;
+use workspace::{PendingCall, Standing};
 
 use super::{extension, print, tool};
 use crate::args::Place;
@@ -92,7 +92,8 @@ async fn sandbox(site: &Site) -> Result<String, Failure> {
     let call = CallId::from_random(random());
     let arguments = Arguments::Json(json!({"path": "."}));
     let proposal = ToolCall { wire_id: call.to_string(), call, tool: "list".into(), arguments };
-    let finished = tools.call(&session, &proposal, &CancellationToken::new()).await?;
+    let called = tools.call(&session, &PendingCall::new(proposal), &CancellationToken::new()).await?;
+    let finished = called.finished().ok_or_else(|| Failure::internal("a call of `list` waits for approval"))?;
     match finished.outcome {
         CallOutcome::Succeeded => Ok(format!("a call took {}", crate::progress::duration(finished.usage.wall_us))),
         outcome => Err(Failure::internal(format!("a call of `list` ended with {outcome:?}: {}", finished.result.text))),

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use policy::Answer;
 use tools::{Asked, Candidate, ExtensionState, Listed, Registry};
 use workspace::for_terminal;
 
@@ -51,12 +50,12 @@ async fn consent(candidate: &Candidate, yes: bool, command: &str) -> Result<(), 
         return Ok(());
     }
     let lines = question(candidate);
-    let answer = if yes { Answer::Yes } else { ask(candidate, &lines).await };
+    let answer = if yes { Some(true) } else { ask(candidate, &lines).await };
     let asks = lines.join("\n  ");
     match answer {
-        Answer::Yes => Ok(()),
-        Answer::No => Err(Failure::new(Exit::Refused, format!("{} was not approved", named(candidate)))),
-        Answer::Unattended => Err(Failure::new(
+        Some(true) => Ok(()),
+        Some(false) => Err(Failure::new(Exit::Refused, format!("{} was not approved", named(candidate)))),
+        None => Err(Failure::new(
             Exit::Refused,
             format!("{} wants to:\n  {asks}\nand nobody is there to be asked", named(candidate)),
         )
@@ -70,15 +69,18 @@ fn question(candidate: &Candidate) -> Vec<String> {
     replaces.into_iter().chain(candidate.difference.lines()).collect()
 }
 
-async fn ask(candidate: &Candidate, lines: &[String]) -> Answer {
+async fn ask(candidate: &Candidate, lines: &[String]) -> Option<bool> {
     let asked = Asked {
         tool: &candidate.tool.manifest.name,
         effects: lines,
         rule: "extensions",
         reason: "it is not part of the runtime, and asks for more than you approved",
         detail: &tool::described(&candidate.tool, "extension"),
+        ceiling: "",
+        approval: None,
+        may_remember: false,
     };
-    approver(false, &Arc::new(Progress::new())).trust(asked).await
+    approver(false, false, &Arc::new(Progress::new())).trust(asked).await
 }
 
 fn no_folder_or_usage(error: tools::RegistryError) -> Failure {

@@ -1,5 +1,6 @@
 //! One file for each command.
 
+pub(crate) mod approvals;
 pub(crate) mod audit;
 pub(crate) mod changes;
 pub(crate) mod demo;

@@ -1,5 +1,6 @@
 //! `boxagnts run` and `boxagnts resume`: a model works on a task.
 
+use std::collections::BTreeSet;
 use std::io::{Write as _, stdout};
 use std::path::Path;
 use std::sync::Arc;
@@ -38,12 +39,16 @@ pub(crate) async fn run(place: &Place, run: Run) -> Result<Exit, Failure> {
         );
     }
     let site = Site::find(place)?;
-    let planner = planner(&site, &run.driving, run.driving.model.as_deref())?;
     let workspace = site.workspace()?;
-    let id = match &run.session {
-        Some(prefix) => find(&workspace, prefix)?,
-        None => SessionId::from_random(random()),
+    let (id, unpriced) = match &run.session {
+        Some(prefix) => {
+            let id = find(&workspace, prefix)?;
+            let unpriced = workspace.view(&id)?.unpriced;
+            (id, unpriced)
+        }
+        None => (SessionId::from_random(random()), BTreeSet::new()),
     };
+    let planner = planner(&site, &run.driving, run.driving.model.as_deref(), &unpriced)?;
     let desk = Desk::open(&site, workspace, id, planner, &run.driving, run.session.is_none())?;
     desk.work(Work::New(task)).await
 }
@@ -61,7 +66,7 @@ pub(crate) async fn resume(place: &Place, resume: Resume) -> Result<Exit, Failur
             .hint(format!("give it a new task: boxagnts run --session {id} \"…\"")));
     }
     let named = resume.driving.model.clone().or_else(|| Some(view.model.clone()).filter(|model| !model.is_empty()));
-    let planner = planner(&site, &resume.driving, named.as_deref())?;
+    let planner = planner(&site, &resume.driving, named.as_deref(), &view.unpriced)?;
     let desk = Desk::open(&site, workspace, id, planner, &resume.driving, false)?;
     desk.work(Work::Resume).await
 }
@@ -86,10 +91,18 @@ const BACKOFF: Duration = Duration::from_secs(1);
 struct Planner {
     spec: String,
     planner: query::Planner,
+    /// Whether its dollars are not counted, because a person said so.
+    unpriced: bool,
 }
 
-/// Returns the model that is named, configured, or the first whose key is set.
-fn planner(site: &Site, driving: &Driving, named: Option<&str>) -> Result<Planner, Failure> {
+/// Returns the model that is named, configured, or the first whose key is set. Of those that are `unpriced` it was said
+/// before that their dollars need not be counted.
+fn planner(
+    site: &Site,
+    driving: &Driving,
+    named: Option<&str>,
+    unpriced: &BTreeSet<String>,
+) -> Result<Planner, Failure> {
     let call_ids = Arc::new(|| CallId::from_random(random()));
     let named = named.or(site.config.model.as_deref());
     if let Some(file) = named.and_then(|named| named.strip_prefix(SCRIPT)) {
@@ -99,11 +112,13 @@ fn planner(site: &Site, driving: &Driving, named: Option<&str>) -> Result<Planne
     let (settings, model) = providers::resolve(named, &site.config.providers, &env)?;
     let spec = format!("{}/{model}", settings.name);
     let facts = providers::facts(&settings, &model);
-    if facts.price.is_none() {
-        accept_unknown_price(&settings.name, &model, driving.headless)?;
+    if facts.price.is_none() && !unpriced.contains(&spec) {
+        accept_unknown_price(&settings.name, &model, driving.headless || driving.park)?;
     }
+    let ModelFacts { context_window, max_output_tokens, price } = facts;
+    let (unpriced, price) = (price.is_none(), price.unwrap_or_else(Price::free));
     let model = providers::connect(settings, &model, call_ids)?;
-    Ok(Planner { spec, planner: query::Planner { model, facts } })
+    Ok(Planner { spec, planner: query::Planner { model, price, context_window, max_output_tokens }, unpriced })
 }
 
 /// Asks whether a model may be called whose price nobody knows: no budget in dollars can hold for it.
@@ -129,15 +144,15 @@ fn script(file: &Path, call_ids: providers::CallIds) -> Result<Planner, Failure>
     let text = std::fs::read_to_string(&file).map_err(unreadable)?;
     let model = ScriptedModel::parse(&text, call_ids)
         .map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
-    let facts = ModelFacts { price: Some(Price::free()), ..ModelFacts::default() };
-    let planner = query::Planner { model: Arc::new(model), facts };
-    Ok(Planner { spec: format!("{SCRIPT}{}", file.display()), planner })
+    let (context_window, max_output_tokens) = (None, None);
+    let planner = query::Planner { model: Arc::new(model), price: Price::free(), context_window, max_output_tokens };
+    Ok(Planner { spec: format!("{SCRIPT}{}", file.display()), planner, unpriced: false })
 }
 
 /// Returns the model that takes over when the other goes on failing, if one is configured.
-fn fallback(site: &Site, driving: &Driving) -> Result<Option<query::Planner>, Failure> {
+fn fallback(site: &Site, driving: &Driving, unpriced: &BTreeSet<String>) -> Result<Option<Planner>, Failure> {
     let named = site.config.fallback_model.as_deref();
-    named.map(|named| planner(site, driving, Some(named)).map(|found| found.planner)).transpose()
+    named.map(|named| planner(site, driving, Some(named), unpriced)).transpose()
 }
 
 /// Returns the configured budget with what was typed in its place, now or when the session was driven before.
@@ -147,7 +162,8 @@ fn budget(site: &Site, driving: &Driving, view: &SessionView) -> Result<Budget, 
     let time = typed.1.or(view.turn_time_ms).map(|time_ms| Time(Duration::from_millis(time_ms)));
     let (session, turn) =
         (SpendingSpec { usd, ..SpendingSpec::default() }, SpendingSpec { time, ..SpendingSpec::default() });
-    BudgetSpec { session, turn, ..BudgetSpec::default() }.resolve(&site.config.budget).map_err(Failure::usage)
+    let budget = BudgetSpec { session, turn, ..BudgetSpec::default() }.resolve(&site.config.budget);
+    budget.map_err(|error| Failure::usage(error).hint("give --budget-usd or --max-time an amount within these bounds"))
 }
 
 /// Returns the dollars of the session and the time of a turn as typed, in millionths and milliseconds.
@@ -199,14 +215,21 @@ impl Desk {
         is_new: bool,
     ) -> Result<Self, Failure> {
         let lease = workspace.lease(&id)?;
-        let fallback = fallback(site, driving)?;
+        let before = workspace.view(&id)?;
+        let fallback = fallback(site, driving, &before.unpriced)?;
         let progress = Arc::new(Progress::new());
         watch(&workspace, &progress, driving.output);
         if is_new {
-            let opened = EventBody::SessionOpened { principal: Principal::Planner.to_string(), model: planner.spec };
-            workspace.journal().append(&id, &[opened], Durability::Process)?;
+            let (principal, model) = (Principal::Planner.to_string(), planner.spec.clone());
+            workspace.journal().append(&id, &[EventBody::SessionOpened { principal, model }], Durability::Process)?;
         }
-        let budget = budget(site, driving, &workspace.view(&id)?)?;
+        for unpriced in std::iter::once(&planner).chain(&fallback).filter(|planner| planner.unpriced) {
+            if !before.unpriced.contains(&unpriced.spec) {
+                let accepted = EventBody::UnknownPriceAccepted { model: unpriced.spec.clone() };
+                workspace.journal().append(&id, &[accepted], Durability::Process)?;
+            }
+        }
+        let budget = budget(site, driving, &before)?;
         if let (session_micro_usd, turn_time_ms) = typed(driving)
             && session_micro_usd.or(turn_time_ms).is_some()
         {
@@ -214,14 +237,14 @@ impl Desk {
             workspace.journal().append(&id, &[bounds], Durability::Process)?;
         }
         let view = workspace.view(&id)?;
-        let tools = site.tools(workspace.clone(), builtin(), approver(driving.headless, &progress))?;
+        let tools = site.tools(workspace.clone(), builtin(), approver(driving.headless, driving.park, &progress))?;
         let session = ToolSession::open(&workspace, id, Principal::Planner, site.grant(), &view.observed)?;
         Ok(Self {
             workspace,
             tools,
             session,
             planner: planner.planner,
-            fallback,
+            fallback: fallback.map(|fallback| fallback.planner),
             progress,
             view,
             limits: limits(site, driving.max_turns),

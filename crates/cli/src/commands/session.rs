@@ -53,6 +53,7 @@ pub(super) fn outcome_word(outcome: &TurnOutcome) -> &'static str {
         TurnOutcome::Stalled { .. } => "stalled",
         TurnOutcome::Refused { .. } => "refused",
         TurnOutcome::Cancelled => "cancelled",
+        TurnOutcome::Waiting { .. } => "waiting",
         TurnOutcome::ProviderFailed { .. } => "provider",
     }
 }
@@ -211,6 +212,18 @@ fn told(event: &Event) -> Option<String> {
             for_terminal(&decision.effects.join(", ")),
             for_terminal(&decision.rule)
         )),
+        EventBody::ApprovalAsked { approval, request } => {
+            line(format!("  asked {approval}: {}", for_terminal(&request.effects.join(", "))))
+        }
+        EventBody::ApprovalAnswered { approval, answer } => {
+            let word = if answer.allowed { "yes" } else { "no" };
+            let lasting = if answer.remembered { ", for the session" } else { "" };
+            line(format!("  answered {approval}: {word}{lasting}"))
+        }
+        EventBody::ApprovalRevoked { approval } => line(format!("  {approval} is asked again")),
+        EventBody::UnknownPriceAccepted { model } => {
+            line(format!("a person said not to count the dollars of {}", for_terminal(model)))
+        }
         EventBody::RequestDecided { method, target, verdict: decided, rule, secrets, .. } => line(format!(
             "  {} {}: {} (rule `{}`{})",
             for_terminal(method),

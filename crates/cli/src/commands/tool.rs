@@ -5,7 +5,7 @@ use std::sync::Arc;
 use policy::{Grant, Principal, SecretScope};
 use protocol::{Arguments, CallId, CallOutcome, EventBody, SessionId, ToolCall};
 use tools::{FileAccess, Tool, ToolSession, Tools, Unattended, builtin};
-use workspace::{Durability, Workspace, block_for_terminal, for_terminal};
+use workspace::{Durability, PendingCall, Workspace, block_for_terminal, for_terminal};
 
 use super::{argument_or_stdin, extension, print};
 use crate::approve::approver;
@@ -90,7 +90,7 @@ pub(crate) async fn call(place: &Place, name: &str, input: &str, headless: bool)
     let site = Site::find(place)?;
     let workspace = site.workspace()?;
     let progress = Arc::new(Progress::new());
-    let tools = site.tools(workspace.clone(), builtin(), approver(headless, &progress))?;
+    let tools = site.tools(workspace.clone(), builtin(), approver(headless, false, &progress))?;
     if tools.registry().tool(name).await?.is_none() {
         return Err(unusable(&tools, name).await);
     }
@@ -101,8 +101,9 @@ pub(crate) async fn call(place: &Place, name: &str, input: &str, headless: bool)
     let proposed = EventBody::CallProposed { proposal: proposal.clone() };
     workspace.journal().append(session.id(), &[proposed], Durability::Process)?;
     progress.now(name);
-    let done = tools.call(&session, &proposal, &interrupt::token()).await?;
+    let called = tools.call(&session, &PendingCall::new(proposal), &interrupt::token()).await?;
     progress.clear();
+    let done = called.finished().ok_or_else(|| Failure::internal("the question about this call was not answered"))?;
     let text = block_for_terminal(&done.result.text);
     match done.outcome {
         CallOutcome::Succeeded => print(text.trim_end())?,

@@ -8,19 +8,21 @@ use policy::LEAST_OUTPUT_TOKENS;
 use protocol::{
     BudgetScope, EventBody, Measure, ModelFailure, ModelFailureKind, Purpose, Spending, TokenUsage, TurnId, TurnOutcome,
 };
-use providers::{Delta, ModelFacts, Price};
+use providers::{Delta, Price};
 use query::{Planner, Turned};
 use serde_json::json;
 use testkit::random;
 use workspace::Durability;
 
-use crate::support::{Answering, called, calling, driver, events, failing, runtime, scripted, text, work, writing};
+use crate::support::{
+    Answering, called, calling, driver, events, failing, planner, runtime, scripted, text, work, writing,
+};
 
 /// 3 dollars for a million tokens of input, 15 for as many of output.
 fn priced(model: &Arc<Answering>) -> Planner {
     let price: Price =
         serde_json::from_value(json!({ "micro_usd_per_mtok": { "input": 3_000_000, "output": 15_000_000 } })).unwrap();
-    Planner { model: model.clone(), facts: ModelFacts { price: Some(price), ..ModelFacts::default() } }
+    Planner { price, ..planner(model.clone()) }
 }
 
 fn exceeded(turned: &Turned) -> (BudgetScope, Measure) {
@@ -255,7 +257,7 @@ async fn a_reply_is_never_longer_than_the_model_can_write() {
     let session = runtime.session();
     let model = Answering::new(|_, _| Ok(text("done")));
     let mut driver = driver(&runtime, &session, model.clone());
-    driver.planner.facts.max_output_tokens = Some(77);
+    driver.planner.max_output_tokens = Some(77);
     work(&driver, "do").await;
     assert_eq!(model.sent()[0].max_output_tokens, 77);
     let called = events(&runtime, &session).into_iter().find_map(|event| match event {
@@ -317,7 +319,7 @@ async fn a_window_without_room_for_a_useful_reply_is_full() {
     let mut driver = driver(&runtime, &session, model.clone());
     let (mut full, mut answered) = (0, 0);
     for window in (1_000..8_000).step_by(100) {
-        driver.planner.facts.context_window = Some(window);
+        driver.planner.context_window = Some(window);
         match work(&driver, "do").await.outcome {
             TurnOutcome::ContextFull { .. } => full += 1,
             TurnOutcome::Done => answered += 1,

@@ -61,7 +61,7 @@ async fn a_long_conversation_is_summed_up_and_goes_on() {
     });
     let mut driver = driver(&runtime, &session, model.clone());
     driver.limits.model_calls = 40;
-    driver.planner.facts.context_window = Some(WINDOW);
+    driver.planner.context_window = Some(WINDOW);
     let turned = work(&driver, "read everything and remember the word heron").await;
     assert_eq!((turned.outcome, turned.answer.as_str()), (TurnOutcome::Done, "done"));
 
@@ -101,7 +101,7 @@ async fn a_summary_that_fails_is_tried_twice_and_then_the_turn_goes_on_without()
     });
     let mut driver = driver(&runtime, &session, model.clone());
     driver.limits.model_calls = 60;
-    driver.planner.facts.context_window = Some(WINDOW);
+    driver.planner.context_window = Some(WINDOW);
     let turned = work(&driver, "read").await;
     assert_eq!(turned.outcome, TurnOutcome::ContextFull { window: WINDOW.into() });
     assert_eq!(model.sent().iter().filter(|sent| is_summary(sent)).count(), 2);
@@ -122,7 +122,7 @@ async fn what_the_provider_counted_decides_and_not_the_guess() {
             Ok(reply)
         });
         let mut driver = driver(&runtime, &session, model.clone());
-        driver.planner.facts.context_window = Some(WINDOW);
+        driver.planner.context_window = Some(WINDOW);
         work(&driver, "read").await;
         assert_eq!(is_summary(&model.sent()[4]), expected, "{counted:?}");
     }
@@ -138,7 +138,7 @@ async fn a_conversation_that_no_summary_makes_shorter_is_not_summed_up_again_and
         Answering::new(|number, sent| Ok(if is_summary(sent) { text(&"s".repeat(8_000)) } else { reading(number) }));
     let mut driver = driver(&runtime, &session, model.clone());
     driver.limits.model_calls = 30;
-    driver.planner.facts.context_window = Some(8_000);
+    driver.planner.context_window = Some(8_000);
     work(&driver, &"t".repeat(8_000)).await;
     let sent = model.sent();
     let twice = sent.windows(2).any(|two| two.iter().all(is_summary));
@@ -166,7 +166,7 @@ async fn a_summary_that_fails_for_a_moment_is_tried_again_like_any_call() {
     });
     let mut driver = driver(&runtime, &session, model.clone());
     driver.limits.model_calls = 40;
-    driver.planner.facts.context_window = Some(WINDOW);
+    driver.planner.context_window = Some(WINDOW);
     assert_eq!(work(&driver, "read").await.outcome, TurnOutcome::Done);
     let retries = |event: &&EventBody| matches!(event, EventBody::RetryPlanned { .. });
     assert_eq!(events(&runtime, &session).iter().filter(retries).count(), 1);

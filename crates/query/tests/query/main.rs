@@ -1,5 +1,6 @@
 //! The driver over a real runtime, with models that say what a test needs.
 
+mod approvals;
 mod bounds;
 mod compaction;
 mod recovery;

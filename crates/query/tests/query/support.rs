@@ -10,7 +10,7 @@ use protocol::{
     Arguments, CallId, EventBody, Message, ModelFailure, ModelFailureKind, ModelReply, Part, Purpose, Spending,
     StopReason, TokenUsage, ToolCall, TurnId,
 };
-use providers::{Delta, DeltaSink, Model, ModelFacts, ModelRequest, ScriptedModel};
+use providers::{Delta, DeltaSink, Model, ModelRequest, Price, ScriptedModel};
 use query::{Driver, Planner, TurnLimits, Turned};
 use serde_json::{Value, json};
 use testkit::{Runtime, random};
@@ -27,7 +27,7 @@ pub(crate) fn scripted(script: &str) -> Arc<dyn Model> {
 }
 
 pub(crate) fn planner(model: Arc<dyn Model>) -> Planner {
-    Planner { model, facts: ModelFacts::default() }
+    Planner { model, price: Price::free(), context_window: None, max_output_tokens: None }
 }
 
 /// Returns a driver with room for anything a test does not care about.

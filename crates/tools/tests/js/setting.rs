@@ -6,7 +6,6 @@ use std::sync::LazyLock;
 use protocol::{Arguments, CallId, CallOutcome, ToolCall};
 use serde_json::{Value, json};
 use testkit::{Runtime, Setup, random};
-use tokio_util::sync::CancellationToken;
 
 /// How a call ended, and what the model reads of it.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,6 +42,6 @@ pub(crate) async fn call(runtime: &Runtime, arguments: Value) -> Said {
         tool: "js".into(),
         arguments: Arguments::Json(arguments),
     };
-    let finished = runtime.tools.call(&runtime.session(), &proposal, &CancellationToken::new()).await.unwrap();
+    let finished = runtime.call(&runtime.session(), proposal).await;
     Said { outcome: finished.outcome, text: finished.result.text }
 }

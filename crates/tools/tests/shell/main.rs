@@ -11,7 +11,6 @@ use boxagnts_tools::{Finished, ToolSession};
 use protocol::{Arguments, CallId, CallOutcome, ToolCall};
 use serde_json::{Value, json};
 use testkit::{Runtime, random};
-use tokio_util::sync::CancellationToken;
 
 fn cache() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache")
@@ -25,7 +24,7 @@ async fn call(runtime: &Runtime, session: &ToolSession, tool: &str, arguments: V
     let call = CallId::from_random(random());
     let arguments = Arguments::Json(arguments);
     let proposal = ToolCall { call, wire_id: "w".into(), tool: tool.into(), arguments };
-    runtime.tools.call(session, &proposal, &CancellationToken::new()).await.unwrap()
+    runtime.call(session, proposal).await
 }
 
 /// Runs a script and returns what the model reads.

@@ -62,9 +62,9 @@ pub enum InvalidBudget {
     Usd(String),
     #[error("`{0}` is not a length of time: write \"90s\", \"30m\" or \"1h 30m\"")]
     Time(String),
-    /// In millionths of a dollar, or milliseconds.
-    #[error("`{name}` of `[budget.{scope}]` is outside {least}..={most}: {value}")]
-    Range { scope: &'static str, name: &'static str, value: u64, least: u64, most: u64 },
+    /// In the unit that it is written in.
+    #[error("{value} is outside of what `{name}` of a {scope}'s budget can be: {least} to {most}")]
+    Range { scope: &'static str, name: &'static str, value: String, least: String, most: String },
 }
 
 impl TryFrom<Written> for Usd {
@@ -123,7 +123,8 @@ impl SpendingSpec {
         let ranged = |name, value: Option<u64>, base: u64, least: u64, most: u64| {
             let value = value.unwrap_or(base);
             let within = (least..=most).contains(&value);
-            within.then_some(value).ok_or(InvalidBudget::Range { scope, name, value, least, most })
+            let [value_text, least, most] = [value, least, most].map(|amount| written(name, amount));
+            within.then_some(value).ok_or(InvalidBudget::Range { scope, name, value: value_text, least, most })
         };
         let micro_usd = self.usd.map(|Usd(usd)| usd.get());
         let time_ms = self.time.map(|Time(time)| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
@@ -134,6 +135,15 @@ impl SpendingSpec {
             micro_usd: ranged("usd", micro_usd, base.micro_usd, 0, most.micro_usd)?,
             time_ms: ranged("time", time_ms, base.time_ms, 1, most.time_ms)?,
         })
+    }
+}
+
+/// Returns `amount` as a person writes it.
+fn written(name: &str, amount: u64) -> String {
+    match name {
+        "usd" => MicroUsd::new(amount).to_string(),
+        "time" => format!("{amount} ms"),
+        _ => amount.to_string(),
     }
 }
 

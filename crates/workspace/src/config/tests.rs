@@ -38,6 +38,7 @@ fn the_checked_in_defaults_hold_where_nothing_is_said() {
         max_retries: 4,
         max_repeats: 5,
         budget: Budget::default(),
+        approvals_expire_after: Duration::from_hours(24),
         work_dir: "/project/.".into(),
         map_dirs: Vec::new(),
         limits: Limits::default(),
@@ -96,6 +97,9 @@ fn everything_that_can_be_said_is_understood() {
         [secrets]
         allowed = ["GITHUB_TOKEN"]
 
+        [approvals]
+        expire_after = "1h 30m"
+
         [providers.local]
         base_url = "http://127.0.0.1:8080/v1"
         "#,
@@ -120,6 +124,7 @@ fn everything_that_can_be_said_is_understood() {
         max_retries: 1,
         max_repeats: 2,
         budget: Budget { session, ..Budget::default() },
+        approvals_expire_after: Duration::from_mins(90),
         work_dir: "/project/src".into(),
         map_dirs: vec![map_dir("/project/../lib", "/lib", Access::Read), map_dir("/data", "/data", Access::ReadWrite)],
         limits: Limits { fuel: 5, timeout_ms: 6, ..Limits::default() },
@@ -141,9 +146,11 @@ fn a_budget_that_cannot_be_kept_is_refused_where_it_stands() {
     for (text, message) in [
         ("[budget.session]\nusd = \"lots\"", "`lots` is not an amount of dollars: write 2 or 2.50"),
         ("[budget.session]\ntime = \"soon\"", "`soon` is not a length of time: write \"90s\""),
-        ("[budget.session]\ntokens = 0", "`tokens` of `[budget.session]` is outside 1..="),
+        ("[budget.session]\ntokens = 0", "0 is outside of what `tokens` of a session's budget can be: 1 to"),
         ("[budget.week]\nusd = 1", "unknown field `week`"),
         ("max_retries = 1000\n", "`max_retries = 1000` is outside 0..=100"),
+        ("[approvals]\nexpire_after = \"0s\"", "`expire_after` is outside"),
+        ("[approvals]\nexpire_after = \"721h\"", "`expire_after` is outside"),
         ("max_repeats = 0\n", "`max_repeats = 0` is outside 1..="),
     ] {
         let (line, found, _) = fault(text);

@@ -208,6 +208,13 @@ fn landmark(body: &EventBody) -> (Option<&'static str>, Option<&str>, Option<&st
             (Some("commit_intended"), Some(change_set.as_str()), undoes.as_ref().map(ChangeSetId::as_str))
         }
         EventBody::CommitFinished { change_set, .. } => (Some("commit_finished"), Some(change_set.as_str()), None),
+        EventBody::ApprovalAsked { .. } => (Some("approval_asked"), None, None),
+        EventBody::ApprovalAnswered { .. } => (Some("approval_answered"), None, None),
+        EventBody::ApprovalRevoked { .. } => (Some("approval_revoked"), None, None),
+        EventBody::CallDecided { decision, .. } if decision.approval.is_some() => (Some("call_decided"), None, None),
+        EventBody::CommitDecided { decision, .. } if decision.approval.is_some() => {
+            (Some("commit_decided"), None, None)
+        }
         _ => (None, None, None),
     }
 }

@@ -65,9 +65,11 @@ fn calls_of(event: &Event) -> Vec<&CallId> {
         EventBody::CallProposed { proposal } => vec![&proposal.call],
         EventBody::CallDecided { call, .. }
         | EventBody::CallFinished { call, .. }
+        | EventBody::CallHeld { call, .. }
         | EventBody::LookupStarted { call, .. }
         | EventBody::RequestDecided { call, .. }
         | EventBody::RequestFinished { call, .. } => vec![call],
+        EventBody::ApprovalAsked { request, .. } => vec![&request.call],
         EventBody::CommitDecided { call, .. } | EventBody::CommitIntended { call, .. } => call.iter().collect(),
         EventBody::SessionOpened { .. }
         | EventBody::SessionForked { .. }
@@ -80,6 +82,9 @@ fn calls_of(event: &Event) -> Vec<&CallId> {
         | EventBody::ModelAbandoned { .. }
         | EventBody::RetryPlanned { .. }
         | EventBody::BoundsSet { .. }
+        | EventBody::UnknownPriceAccepted { .. }
+        | EventBody::ApprovalAnswered { .. }
+        | EventBody::ApprovalRevoked { .. }
         | EventBody::Compacted { .. }
         | EventBody::PolicyStated { .. }
         | EventBody::ToolStated { .. }

@@ -2,6 +2,7 @@
 
 mod anchor;
 mod append;
+mod approvals;
 mod breaks;
 mod calls;
 mod chain;
@@ -27,6 +28,7 @@ use rusqlite::ErrorCode;
 use stage::Clock;
 
 use append::{Failure, Pen, Writer};
+pub use approvals::{ApprovalRecord, ApprovalState};
 pub use breaks::{Break, Standing};
 pub use chain::JournalId;
 pub(crate) use custody::Custody;
@@ -164,6 +166,20 @@ impl Journal {
         Ok(())
     }
 
+    /// Appends `body` with the small contents that it speaks of; all of it is flushed at once.
+    pub(crate) fn append_with(
+        &self,
+        session: &SessionId,
+        body: &EventBody,
+        contents: &[(ContentHash, Vec<u8>)],
+    ) -> Result<()> {
+        self.write(Durability::Power, |pen| {
+            pen.keep(contents)?;
+            Ok(vec![pen.append(session, body, None)?])
+        })?;
+        Ok(())
+    }
+
     /// Calls `observer` with each event that this process appends, after it is kept, in order. It must not append.
     pub fn observe(&self, observer: Box<dyn Fn(&Event) + Send + Sync>) {
         self.observers().push(observer);
@@ -193,7 +209,8 @@ impl Journal {
         self.writer().durability
     }
 
-    fn now_ms(&self) -> u64 {
+    /// Returns the time by the host's clock, in milliseconds since the Unix epoch.
+    pub fn now_ms(&self) -> u64 {
         let since = (self.clock)().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }

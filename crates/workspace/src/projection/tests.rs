@@ -86,6 +86,7 @@ fn decision() -> DecisionRecord {
         effects: vec!["run".into()],
         reason: "so".into(),
         basis: None,
+        approval: None,
     }
 }
 
@@ -198,7 +199,8 @@ fn an_interrupted_turn_says_what_is_left_to_do() {
         intended(1, Some(2), None),
         ended(1, CommitOutcome::Committed),
     ]);
-    let pending = |number, decision, change_sets| PendingCall { proposal: proposal(number), decision, change_sets };
+    let pending =
+        |number, decision, change_sets| PendingCall { decision, change_sets, ..PendingCall::new(proposal(number)) };
     assert_eq!(view.pending, [pending(2, Some(decision()), vec![set_id(1)]), pending(3, None, vec![])]);
     assert_eq!(view.messages, [user(1), assistant(&[1, 2, 3]), results(vec![result(1, "done")])]);
     assert_eq!(view.open_turn().unwrap().model_calls, 1);

@@ -100,7 +100,7 @@ impl World {
         };
         let Ok(decision) = self.judge.judge_call(request).record(self);
         if let Decision::Ask(question) = decision {
-            let Ok(_) = question.answer(answer, self);
+            let Ok(_) = question.answer(answer, None, self);
         }
     }
 

@@ -28,7 +28,9 @@ pub(super) async fn overspend(stage: &Stage) -> Result<Row, Failure> {
     print("\nA planner with ten cents\n")?;
     let mut budget: Budget = stage.site.config.budget;
     budget.session.micro_usd = PURSE;
-    let turned = stage.play_paid("Read it again and again.", SPEND, providers::catalog::lookup(PRICED), budget).await?;
+    let price =
+        providers::catalog::lookup(PRICED).price.ok_or_else(|| Failure::internal("the catalog lacks a price"))?;
+    let turned = stage.play_paid("Read it again and again.", SPEND, price, budget).await?;
     let events = stage.taken();
     let spent = events.iter().filter_map(|event| match &event.body {
         EventBody::ModelReplied { spent, .. } => Some(spent.micro_usd),

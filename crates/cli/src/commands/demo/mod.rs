@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use policy::{Budget, Principal};
 use protocol::{CallId, CallOutcome, Event, EventBody, SessionId, TurnId, TurnOutcome, Verdict};
-use providers::{Delta, ModelFacts, Price, ScriptedModel};
+use providers::{Delta, Price, ScriptedModel};
 use query::{Driver, Planner, Turned};
 use tools::{Package, ToolSession, Unattended, builtin};
 use workspace::{ChangeSetRecord, SessionView, Workspace};
@@ -125,12 +125,11 @@ impl Stage {
 
     /// Plays `script` as one session, and returns how it ended.
     async fn play(&self, task: &str, script: &str) -> Result<Turned, Failure> {
-        let free = ModelFacts { price: Some(Price::free()), ..ModelFacts::default() };
-        self.play_paid(task, script, free, self.site.config.budget).await
+        self.play_paid(task, script, Price::free(), self.site.config.budget).await
     }
 
-    /// Plays a model of which `facts` are known, with a budget of its own.
-    async fn play_paid(&self, task: &str, script: &str, facts: ModelFacts, budget: Budget) -> Result<Turned, Failure> {
+    /// Plays a model that costs `price`, with a budget of its own.
+    async fn play_paid(&self, task: &str, script: &str, price: Price, budget: Budget) -> Result<Turned, Failure> {
         let call_ids = Arc::new(|| CallId::from_random(random()));
         let model = ScriptedModel::parse(&self.carrier.addressed(script), call_ids).map_err(Failure::internal)?;
         let mut packages = builtin();
@@ -142,7 +141,7 @@ impl Stage {
         let (id, grant) = (SessionId::from_random(random()), self.site.grant());
         let session = ToolSession::open(&self.workspace, id, Principal::Planner, grant, &[])?;
         let driver = Driver {
-            planner: Planner { model: Arc::new(model), facts },
+            planner: Planner { model: Arc::new(model), price, context_window: None, max_output_tokens: None },
             fallback: None,
             tools: &tools,
             workspace: &self.workspace,

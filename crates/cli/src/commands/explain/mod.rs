@@ -204,6 +204,7 @@ impl Told<'_> {
             CallOutcome::Stopped { cause } => format!("stopped: {}", stopped(*cause)),
             CallOutcome::Failed => "the tool failed".to_owned(),
             CallOutcome::Cancelled => "cancelled".to_owned(),
+            CallOutcome::Unknown => "interrupted, outcome unknown: it was not run again".to_owned(),
         };
         let at = self.call.finished_at_ms.map_or_else(String::new, |at| format!(", {}", moment(at)));
         let lasted = duration(finished.usage.wall_us);

@@ -1,0 +1,62 @@
+//! Calls that wait: what they staged and what they return is kept, so that neither an answer nor a restart runs them again.
+
+use std::io::{Cursor, Read};
+
+use protocol::{CallId, CallUsage, ContentHash, EventBody, HeldCall, HeldChanges, Node, Observation, SessionId};
+use stage::{Stage, StageError};
+
+use crate::commit::CommitError;
+use crate::keep::Keeper;
+use crate::workspace::Workspace;
+
+/// A call that ran and has to wait.
+#[derive(Debug)]
+pub struct Hold<'a> {
+    pub session: &'a SessionId,
+    pub call: &'a CallId,
+    /// Each with the stage that has its contents.
+    pub staged: Vec<(&'a Stage, HeldChanges)>,
+    pub approved: bool,
+    pub text: &'a str,
+    pub summary: &'a str,
+    pub usage: CallUsage,
+    pub observed: Vec<Observation>,
+}
+
+type Result<T> = std::result::Result<T, CommitError>;
+
+impl Workspace {
+    /// Keeps a call until a person answered, and flushes it. Blocks.
+    pub fn hold(&self, hold: Hold<'_>) -> Result<()> {
+        let mut keeper = Keeper::new(self.journal(), self.blobs());
+        for (stage, held) in &hold.staged {
+            for change in &held.changes.changes {
+                if let Node::File { hash, size, .. } = &change.after
+                    && !keeper.keep(hash, *size, || Ok(Box::new(stage.content(hash)?)))?
+                {
+                    return Err(StageError::NoContent.into());
+                }
+            }
+        }
+        let text = ContentHash::of(hold.text.as_bytes());
+        let bytes = hold.text.as_bytes().to_vec();
+        keeper.keep(&text, bytes.len() as u64, || Ok(Box::new(Cursor::new(bytes))))?;
+        let held = HeldCall {
+            changes: hold.staged.into_iter().map(|(_, changes)| changes).collect(),
+            approved: hold.approved,
+            text,
+            summary: hold.summary.to_owned(),
+            usage: hold.usage,
+            observed: hold.observed,
+        };
+        let body = EventBody::CallHeld { call: hold.call.clone(), held };
+        Ok(self.journal().append_with(hold.session, &body, &keeper.flush()?)?)
+    }
+
+    /// Returns the whole text of a call that was held.
+    pub fn held_text(&self, held: &HeldCall) -> Result<String> {
+        let mut text = String::new();
+        self.content(&held.text)?.read_to_string(&mut text).map_err(StageError::from)?;
+        Ok(text)
+    }
+}
