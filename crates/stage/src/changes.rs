@@ -178,7 +178,7 @@ impl Judge<'_> {
         let paths: BTreeSet<&String> = survey.before.iter().chain(survey.after.keys()).collect();
         let mut changes = Vec::new();
         for path in paths {
-            let before = if survey.before.contains(path) { self.before(path)? } else { Stands::Absent };
+            let before = if survey.before.contains(path) { self.before(path)? } else { self.gone(path) };
             let after = match survey.after.get(path) {
                 Some(after) => self.after(after)?,
                 None => Stands::Absent,
@@ -202,6 +202,12 @@ impl Judge<'_> {
             }
             _ => Ok(now.node),
         }
+    }
+
+    /// Returns what stood at a path that the base does not have: nothing, or what went away since it was seen.
+    fn gone(&self, path: &str) -> Stands {
+        let seen = self.tree.seen.get(path).and_then(|seen| seen.node.clone());
+        seen.unwrap_or(Stands::Absent)
     }
 
     fn after(&mut self, after: &After) -> Result<Stands> {

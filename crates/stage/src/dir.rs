@@ -310,7 +310,7 @@ impl Dir {
         Self::of_held(&self.shared, self.id)
     }
 
-    fn find(&self, tree: &Tree, path: &str, last: Final) -> Result<Found> {
+    pub(crate) fn find(&self, tree: &Tree, path: &str, last: Final) -> Result<Found> {
         tree.resolve(&self.shared.base, self.id, path, last, Reach::Identity)
     }
 

@@ -29,6 +29,7 @@ mod meta;
 mod mutate;
 mod quota;
 mod resolve;
+mod seed;
 mod stage;
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@ mod model;
 mod open;
 mod paths;
 mod quota;
+mod seed;
 mod support;
 mod veil;
 mod writer;

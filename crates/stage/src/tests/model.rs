@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::seed::{seeded, unnamed};
 use super::support::{World, apply, contents, folder, open, snapshot, staged_snapshot};
 use crate::{Base, Dir, File, OpenHow, Opened, StageError};
 
@@ -356,6 +357,10 @@ fn check(entries: &[String], operations: &[Operation], openat2: bool) -> Result<
     let changes = world.stage.changes().unwrap();
     prop_assert_eq!(world.stage.conflicts(&changes).unwrap(), vec![]);
     let contents = contents(&world.stage, &world.base, &changes);
+    let again = seeded(&world, &changes, &contents).unwrap();
+    again.0.tree().audit();
+    prop_assert_eq!(staged_snapshot(&again.root()), snapshot(&reference));
+    prop_assert_eq!(again.changes().unwrap(), unnamed(&changes));
     apply(&world.writer(), &changes, &contents).unwrap();
     prop_assert_eq!(snapshot(&path), snapshot(&reference));
     apply(&world.writer(), &changes.inverse(), &contents).unwrap();
