@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use protocol::CommitMode;
 use workspace::{Time, Usd};
 
 /// An agent runtime whose execution can be trusted.
@@ -113,9 +114,34 @@ pub(crate) struct Driving {
     /// Never ask here: what would ask waits for `boxagnts approve`, and the turn for `boxagnts resume`
     #[arg(long, conflicts_with = "headless")]
     pub(crate) park: bool,
+    /// When changes are committed; holds for the session [default: `commit` of boxagnts.toml, else per_call]
+    #[arg(long, value_enum, value_name = "WHEN")]
+    pub(crate) commit: Option<When>,
     /// What is printed on stdout
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
+}
+
+/// When changes are committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum When {
+    /// With each call
+    PerCall,
+    /// At the end of each turn that is done
+    PerTurn,
+    /// With `boxagnts changes commit`
+    Manual,
+}
+
+impl From<When> for CommitMode {
+    fn from(when: When) -> Self {
+        match when {
+            When::PerCall => Self::PerCall,
+            When::PerTurn => Self::PerTurn,
+            When::Manual => Self::Manual,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -294,7 +320,20 @@ pub(crate) enum Changes {
     /// Every change set, the latest first
     List,
     /// What a change set changed
-    Diff { id: String },
+    Diff {
+        /// A change set, or the session with what it staged [default: what is staged]
+        id: Option<String>,
+    },
+    /// Make what a session staged true
+    Commit {
+        /// The session [default: the only one with something staged]
+        session: Option<String>,
+    },
+    /// Throw what a session staged away
+    Discard {
+        /// The session [default: the only one with something staged]
+        session: Option<String>,
+    },
     /// Take a change set back; a file that has changed since is reported, never overwritten
     Undo { id: String },
 }

@@ -71,7 +71,9 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         }
         Command::Session(Session::Export { id, format }) => commands::export::export(place, &id, format),
         Command::Changes(Changes::List) => commands::changes::list(place),
-        Command::Changes(Changes::Diff { id }) => commands::changes::diff(place, &id),
+        Command::Changes(Changes::Diff { id }) => commands::staged::diff(place, id.as_deref()),
+        Command::Changes(Changes::Commit { session }) => commands::staged::commit(place, session.as_deref()).await,
+        Command::Changes(Changes::Discard { session }) => commands::staged::discard(place, session.as_deref()),
         Command::Changes(Changes::Undo { id }) => commands::changes::undo(place, &id),
         Command::Approve { id, remember } => commands::approvals::answer(place, &id, true, remember),
         Command::Deny { id } => commands::approvals::answer(place, &id, false, false),

@@ -153,6 +153,7 @@ pub(crate) fn turn_exit(outcome: &TurnOutcome) -> Exit {
         TurnOutcome::Refused { .. } => Exit::Refused,
         TurnOutcome::Cancelled => Exit::Cancelled,
         TurnOutcome::Waiting { .. } => Exit::Waiting,
+        TurnOutcome::Uncommitted { .. } => Exit::Conflict,
         TurnOutcome::ProviderFailed { .. } => Exit::Provider,
     }
 }
@@ -214,6 +215,12 @@ pub(crate) fn turn_failure(outcome: &TurnOutcome, session: &str) -> Option<Failu
             format!("see what was refused: boxagnts session show {session}"),
         ),
         TurnOutcome::Cancelled => failure("cancelled".into(), format!("go on where it stopped: {again}")),
+        TurnOutcome::Uncommitted { reason } => failure(
+            format!("done, but not committed: {}", workspace::for_terminal(reason)),
+            format!(
+                "see what is staged: boxagnts changes diff {session}; then boxagnts changes commit {session}, or discard"
+            ),
+        ),
         TurnOutcome::Waiting { approvals } => {
             let ids: Vec<_> = approvals.iter().map(ToString::to_string).collect();
             let (all, first) = (ids.join(", "), ids.first().map_or("ID", String::as_str));

@@ -63,7 +63,7 @@ pub struct HeldCall {
     pub observed: Vec<Observation>,
 }
 
-/// One change set that waits.
+/// One change set that waits, for an answer or for its commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldChanges {
     pub change_set: ChangeSetId,

@@ -1,12 +1,13 @@
 //! The journal's events. Every view of a session is a projection of these.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::approval::{ApprovalAnswer, ApprovalRequest, HeldCall};
-use crate::change::{ChangeSet, Conflict};
+use crate::approval::{ApprovalAnswer, ApprovalRequest, HeldCall, HeldChanges};
+use crate::change::{ChangeSet, CommitMode, Conflict};
 use crate::hash::ContentHash;
 use crate::id::{ApprovalId, CallId, ChangeSetId, SessionId, TurnId};
 use crate::message::{ModelReply, ToolCall, ToolResult};
@@ -58,6 +59,10 @@ pub enum EventBody {
         /// Milliseconds, of a turn.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         turn_time_ms: Option<u64>,
+    },
+    /// When the session's changes are committed, from here on.
+    CommitModeSet {
+        mode: CommitMode,
     },
     TurnOpened {
         turn: TurnId,
@@ -152,6 +157,19 @@ pub enum EventBody {
     CallHeld {
         call: CallId,
         held: HeldCall,
+    },
+    /// What a call changed is staged, and not committed yet: `staged` is everything that the session has staged in that
+    /// mount, and takes the place of what was staged there before. Its contents are kept.
+    ChangesStaged {
+        call: CallId,
+        staged: HeldChanges,
+        /// Effects among them that a person was asked about, and allowed.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        approved: BTreeSet<String>,
+    },
+    /// A person threw what was staged away.
+    ChangesDiscarded {
+        change_set: ChangeSetId,
     },
     /// A person is asked. Nothing that it is about happens before an answer.
     ApprovalAsked {
@@ -461,6 +479,11 @@ pub enum TurnOutcome {
         denials: u32,
     },
     Cancelled,
+    /// The turn is done, and what it staged could not be committed; it stays staged.
+    Uncommitted {
+        /// For people: the paths in conflict, or the rule that refused.
+        reason: String,
+    },
     /// Calls wait for a person; the turn goes on with the answers.
     Waiting {
         approvals: Vec<ApprovalId>,

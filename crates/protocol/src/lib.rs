@@ -20,7 +20,7 @@ mod spending;
 mod tool;
 
 pub use approval::{ApprovalAnswer, ApprovalRequest, ApprovalSubject, HeldCall, HeldChanges};
-pub use change::{Change, ChangeSet, Conflict, Node};
+pub use change::{Change, ChangeSet, CommitMode, Conflict, Node};
 pub use event::{
     Basis, CallOutcome, CommitOutcome, DecisionRecord, Event, EventBody, ModelFailure, ModelFailureKind, Observation,
     Purpose, RequestOutcome, Stamp, StopCause, TurnOutcome, Verdict,

@@ -97,7 +97,7 @@ impl Driver<'_> {
         let mut turn = self.turn(id.clone(), view)?;
         turn.append(&[EventBody::TurnResumed { turn: id }], Durability::Process)?;
         if turn.view.answered {
-            return turn.close(TurnOutcome::Done);
+            return turn.close(TurnOutcome::Done).await;
         }
         let mut pending = Vec::new();
         for call in turn.view.pending.clone() {
@@ -137,7 +137,7 @@ impl Driver<'_> {
             })
         };
         let done: Vec<_> = call.change_sets.iter().filter(committed).cloned().collect();
-        if done.is_empty() {
+        if done.is_empty() && !call.staged {
             return Ok(None);
         }
         Ok(Some(self.tools.conclude(self.session, call, &done)?))

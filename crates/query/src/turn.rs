@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use futures::future::try_join_all;
 use policy::{Exceeded, LEAST_OUTPUT_TOKENS, Need, Reservation, SecretSpec};
 use protocol::{
-    Event, EventBody, Message, ModelFailure, ModelFailureKind, ModelReply, Purpose, Role, Spending, TokenUsage,
-    ToolCall, TurnOutcome,
+    CommitMode, Event, EventBody, Message, ModelFailure, ModelFailureKind, ModelReply, Purpose, Role, Spending,
+    TokenUsage, ToolCall, TurnOutcome,
 };
 use providers::{DeltaSink, ModelRequest, Reserved};
 use tokio_util::sync::CancellationToken;
@@ -81,7 +81,7 @@ impl<'a> Turn<'a> {
         let mut step = machine.start();
         loop {
             if let Step::Finish(outcome) = step {
-                return self.close(outcome);
+                return self.close(outcome).await;
             }
             let (deadline, exceeded) = self.purse.deadline()?;
             let (cancel, may_compact) = (self.cancel.clone(), machine.may_compact());
@@ -364,7 +364,14 @@ impl<'a> Turn<'a> {
         begun.cloned().unwrap_or_else(|| PendingCall::new(call.clone()))
     }
 
-    pub(crate) fn close(mut self, outcome: TurnOutcome) -> Result<Turned, QueryError> {
+    pub(crate) async fn close(mut self, mut outcome: TurnOutcome) -> Result<Turned, QueryError> {
+        let Driver { tools, session, .. } = self.driver;
+        if outcome == TurnOutcome::Done && session.commit_mode() == CommitMode::PerTurn {
+            if let Some(reason) = tools.commit_staged(session).await? {
+                outcome = TurnOutcome::Uncommitted { reason };
+            }
+            self.catch_up()?;
+        }
         self.take(&self.purse.close(outcome.clone())?);
         Ok(Turned { outcome, answer: self.view.answer })
     }

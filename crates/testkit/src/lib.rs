@@ -37,7 +37,7 @@ pub struct Runtime {
     pub workspace: Arc<Workspace>,
     pub tools: Tools,
     pub grant: Grant,
-    folder: TempDir,
+    folder: Arc<TempDir>,
 }
 
 /// What a configuration would say.
@@ -71,6 +71,15 @@ impl Runtime {
     pub fn with(cache: &Path, setup: Setup) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let workspace = open(folder.path());
+        Self::assembled(cache, setup, workspace, Arc::new(folder))
+    }
+
+    /// Returns another runtime over the same workspace, configured otherwise.
+    pub fn over(&self, cache: &Path, setup: Setup) -> Self {
+        Self::assembled(cache, setup, self.workspace.clone(), self.folder.clone())
+    }
+
+    fn assembled(cache: &Path, setup: Setup, workspace: Arc<Workspace>, folder: Arc<TempDir>) -> Self {
         let ceiling = setup.limits;
         let options = SandboxOptions {
             artifact_cache: cache.join("artifacts"),

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use policy::{CallRequest, CommitPermit, CommitRequest, Denial, Effect, Judged, Permit};
 use protocol::{
-    ApprovalId, Arguments, Basis, CallOutcome, CallUsage, ChangeSetId, Conflict, EventBody, HeldChanges, Observation,
-    StopCause, ToolCall, ToolResult, Verdict, canonical,
+    ApprovalId, Arguments, Basis, CallOutcome, CallUsage, ChangeSetId, CommitMode, Conflict, EventBody, HeldChanges,
+    Observation, StopCause, ToolCall, ToolResult, Verdict, canonical,
 };
 use sandbox::{Call, Ending, Mount, Network, NotRecorded, Refusal};
 use serde_json::Value;
@@ -141,8 +141,8 @@ impl Tools {
 }
 
 impl Tools {
-    /// Records the end of a call that had committed `change_sets` when the process ended before it could say so. The
-    /// call is not run again: its effect is there.
+    /// Records the end of a call that had committed `change_sets`, or staged what it changed if there are none, when the
+    /// process ended before it could say so. The call is not run again: its effect is there.
     pub fn conclude(
         &self,
         session: &ToolSession,
@@ -151,12 +151,12 @@ impl Tools {
     ) -> Result<Finished, ToolsError> {
         let cancel = &CancellationToken::new();
         let ids: Vec<_> = change_sets.iter().map(ChangeSetId::as_str).collect();
-        let ids = ids.join(", ");
+        let done = if ids.is_empty() { "staged".to_owned() } else { format!("committed ({})", ids.join(", ")) };
         let text = format!(
-            "The call finished and its changes were committed ({ids}), but the runtime stopped before it kept the output. \
+            "The call finished and its changes were {done}, but the runtime stopped before it kept the output. \
              Do not repeat it; read the files to see their state."
         );
-        let ended = Ended::unrun(CallOutcome::Succeeded, text, &format!("committed {ids} before an interruption"));
+        let ended = Ended::unrun(CallOutcome::Succeeded, text, &format!("{done} before an interruption"));
         Calling { tools: self, session, pending, cancel }.finish(ended)
     }
 
@@ -247,7 +247,10 @@ impl Calling<'_> {
         permit: Permit,
         approved: &BTreeSet<Effect>,
     ) -> Result<Result<Ended, Halt>, ToolsError> {
-        let mounts = self.tools.mounts(self.session, tool, approved, permit.limits());
+        let mounts = match self.tools.mounts(self.session, tool, approved, permit.limits()) {
+            Ok(mounts) => mounts,
+            Err(error) => return Ok(Ok(unfit(&error.to_string()))),
+        };
         let sent = Sent::default();
         let network = self.network(tool, &permit, approved, &sent);
         let call = Call { tool: &tool.manifest.name, arguments, mounts, network, cancel: self.cancel.clone() };
@@ -324,8 +327,12 @@ impl Calling<'_> {
                 Err(halt) => return Ok(Err(halt)),
             };
             let Some(Staged { mount, changes }) = staged.pop_front() else { break };
-            let landed =
-                self.tools.commit(self.session, permit, self.call_id().clone(), mount, changes.changes).await?;
+            let landed = match self.session.commit_mode() {
+                CommitMode::PerCall => {
+                    self.tools.commit(self.session, permit, self.call_id().clone(), mount, changes.changes).await?
+                }
+                CommitMode::PerTurn | CommitMode::Manual => self.add(permit, &changes, Some(&mount.stage), approved)?,
+            };
             match landed.observed() {
                 Ok(landed) => observed = later(observed, landed),
                 Err(ended) => return Ok(Ok(ended)),
@@ -345,7 +352,10 @@ impl Calling<'_> {
     fn staged(&self, mounts: Vec<Mount>) -> Result<Vec<Staged>, ToolsError> {
         let mut staged = Vec::new();
         for mount in mounts {
-            let changes = mount.stage.changes()?;
+            let mut changes = mount.stage.changes()?;
+            if let Some(before) = self.session.staged(&mount.name) {
+                changes = before.staged.changes.increment(&changes);
+            }
             if !changes.is_empty() {
                 let change_set = ChangeSetId::from_random((self.tools.random)());
                 staged.push(Staged { mount, changes: HeldChanges { change_set, changes } });
@@ -466,6 +476,15 @@ fn stop_text(cause: StopCause) -> &'static str {
         StopCause::Resources => "it opened too many files",
         StopCause::Stage => "it wrote too much",
     }
+}
+
+/// Returns the end of a call that found what is staged not to fit on what is there now.
+fn unfit(reason: &str) -> Ended {
+    let text = format!(
+        "What this session staged no longer fits the workspace ({reason}), so nothing ran. A person has to look at it: \
+         say so, and stop."
+    );
+    Ended::unrun(CallOutcome::Conflicted, text, "what is staged no longer fits")
 }
 
 pub(crate) fn conflicted(conflicts: &[Conflict]) -> Ended {

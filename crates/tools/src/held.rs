@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use policy::Effect;
-use protocol::{CallOutcome, CallUsage, CommitOutcome, HeldCall, HeldChanges, Observation};
+use protocol::{CallOutcome, CallUsage, CommitMode, CommitOutcome, HeldCall, HeldChanges, Observation};
 use serde_json::Value;
 use workspace::{ChangeSetState, HeldCommit, Hold};
 
@@ -94,10 +94,13 @@ impl Calling<'_> {
             Ok(permit) => permit,
             Err(halt) => return Ok(Err(halt)),
         };
+        if self.session.commit_mode() != CommitMode::PerCall {
+            return Ok(self.add(permit, changes, None, approved)?.observed().map_err(Halt::Ended));
+        }
         let (workspace, session) = (self.tools.workspace.clone(), self.session.id().clone());
         let (call, changes) = (self.call_id().clone(), changes.changes.clone());
         let commit = move || {
-            let (session, call, changes) = (&session, &call, &changes);
+            let (session, call, changes) = (&session, Some(&call), &changes);
             workspace.commit_held(HeldCommit { session, call, permit, changes })
         };
         let committed = tokio::task::spawn_blocking(commit).await.map_err(|_| ToolsError::Interrupted)??;

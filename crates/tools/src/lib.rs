@@ -28,6 +28,7 @@ mod registry;
 mod schema;
 mod session;
 mod source;
+mod staged;
 mod tools;
 
 pub use approval::ApprovalError;

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use policy::{Grant, PolicyRecord, Principal, Recorder as _};
-use protocol::{Basis, CallId, ContentHash, EventBody, Observation, SessionId, Stamp};
+use protocol::{Basis, CallId, CommitMode, ContentHash, EventBody, Observation, SessionId, Stamp};
 use sandbox::Mount;
 use stage::Base;
-use workspace::{JournalError, SessionJournal, SessionTmp, Workspace};
+use workspace::{JournalError, SessionJournal, SessionTmp, StagedView, Workspace};
 
 use crate::entry::Tool;
 use crate::{Tools, ToolsError};
@@ -35,6 +35,9 @@ pub struct ToolSession {
     stated: Mutex<BTreeSet<ContentHash>>,
     /// The digest of the policy that its calls are judged by.
     policy: OnceLock<ContentHash>,
+    commit_mode: CommitMode,
+    /// What was staged and not committed yet, by mount.
+    staged: Mutex<BTreeMap<String, StagedView>>,
 }
 
 impl ToolSession {
@@ -49,9 +52,52 @@ impl ToolSession {
         let results = Base::open(&workspace.results(&id)?)?;
         let tmp = Arc::new(SessionTmp::open(workspace, &id)?);
         let (seen, stated, policy) = (Mutex::default(), Mutex::default(), OnceLock::new());
-        let session = Self { id, principal, grant, results, tmp, seen, stated, policy };
+        let (commit_mode, staged) = (CommitMode::default(), Mutex::default());
+        let session = Self { id, principal, grant, results, tmp, seen, stated, policy, commit_mode, staged };
         session.remember(observed);
         Ok(session)
+    }
+
+    /// Returns the session with its changes committed when `commit_mode` says, over what was staged before.
+    #[must_use]
+    pub fn committing(self, commit_mode: CommitMode, staged: BTreeMap<String, StagedView>) -> Self {
+        Self { commit_mode, staged: Mutex::new(staged), ..self }
+    }
+
+    /// Tells when the session's changes are committed.
+    pub fn commit_mode(&self) -> CommitMode {
+        self.commit_mode
+    }
+
+    /// Returns what the session staged in `mount` and has not committed.
+    pub(crate) fn staged(&self, mount: &str) -> Option<StagedView> {
+        self.staged.lock().unwrap_or_else(PoisonError::into_inner).get(mount).cloned()
+    }
+
+    /// Tells whether the session staged something that is not committed.
+    pub fn has_staged(&self) -> bool {
+        !self.staged.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Returns all that the session staged and has not committed.
+    pub(crate) fn all_staged(&self) -> Vec<StagedView> {
+        self.staged.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Forgets what was staged in `mount`: it is committed.
+    pub(crate) fn unstage(&self, mount: &str) {
+        self.staged.lock().unwrap_or_else(PoisonError::into_inner).remove(mount);
+    }
+
+    /// Takes `staged` in place of what was staged in its mount before; nothing, where that is empty.
+    pub(crate) fn restage(&self, staged: StagedView) {
+        let mount = staged.staged.changes.mount.clone();
+        let mut all = self.staged.lock().unwrap_or_else(PoisonError::into_inner);
+        if staged.staged.changes.is_empty() {
+            all.remove(&mount)
+        } else {
+            all.insert(mount, staged)
+        };
     }
 
     /// Returns the session's identifier.
@@ -95,18 +141,22 @@ impl ToolSession {
     ) -> Result<Basis, JournalError> {
         // Held while writing: a call beside this one must not go on before it is there.
         let mut stated = self.stated.lock().unwrap_or_else(PoisonError::into_inner);
-        let policy = if let Some(policy) = self.policy.get() {
-            policy.clone()
-        } else {
-            let policy = journal.state_policy(&PolicyRecord::of(&tools.judge, self.grant.spec(), tools.limits))?;
-            self.policy.get_or_init(|| policy).clone()
-        };
+        let policy = self.policy(journal, tools)?;
         let (digest, record) = tool.stated();
         if !stated.contains(digest) {
             journal.record(EventBody::ToolStated { digest: digest.clone(), tool: record.clone() })?;
             stated.insert(digest.clone());
         }
         Ok(Basis { policy, tool: Some(digest.clone()) })
+    }
+
+    /// Returns where the journal has the policy; the first to need it writes it down.
+    pub(crate) fn policy(&self, journal: &SessionJournal<'_>, tools: &Tools) -> Result<ContentHash, JournalError> {
+        if let Some(policy) = self.policy.get() {
+            return Ok(policy.clone());
+        }
+        let policy = journal.state_policy(&PolicyRecord::of(&tools.judge, self.grant.spec(), tools.limits))?;
+        Ok(self.policy.get_or_init(|| policy).clone())
     }
 
     /// Returns what the calls of this session saw of `mount`.

@@ -106,7 +106,7 @@ impl Tools {
         tool: &Tool,
         approved: &BTreeSet<Effect>,
         limits: &Limits,
-    ) -> Vec<Mount> {
+    ) -> Result<Vec<Mount>, CommitError> {
         let mount = |(name, access): (&str, Access)| {
             let mut options =
                 StageOptions { veil: self.veil(name, tool, approved), ..self.options(name, access, limits) };
@@ -120,7 +120,9 @@ impl Tools {
             };
             let stage = Stage::new(base.clone(), options);
             stage.expect(&session.seen(name));
-            Some(Mount { name: name.to_owned(), stage })
+            let staged = session.staged(name).filter(|_| stage.is_writable());
+            let restaged = staged.map_or(Ok(()), |staged| self.workspace.restage(&stage, &staged.staged.changes));
+            Some(restaged.map(|()| Mount { name: name.to_owned(), stage }))
         };
         session.grant().mounts().filter_map(mount).collect()
     }

@@ -212,6 +212,9 @@ impl SessionAccount {
             | EventBody::UnknownPriceAccepted { .. }
             | EventBody::Compacted { .. }
             | EventBody::CallHeld { .. }
+            | EventBody::ChangesStaged { .. }
+            | EventBody::ChangesDiscarded { .. }
+            | EventBody::CommitModeSet { .. }
             | EventBody::ApprovalAsked { .. }
             | EventBody::ApprovalAnswered { .. }
             | EventBody::ApprovalRevoked { .. }

@@ -13,6 +13,9 @@ use crate::account::{CallAccount, CommitAccount, JudgedAccount, NotKnown, Policy
 /// What undoing counts as. A person's own undo has no tool.
 const UNDO: (&str, Level) = ("undo", Level::Write);
 
+/// What committing counts as that many calls staged.
+const COMMIT: (&str, Level) = ("commit", Level::Write);
+
 /// Rules about what a person stored, or about text that is no target: no policy has a part in them.
 const BESIDE_POLICY: [&str; 5] = ["secrets.unknown", "secrets.host", "secrets.placement", "secrets.tls", "network.url"];
 
@@ -145,7 +148,7 @@ impl SessionAccount {
     }
 
     fn undo_again(&self, undo: &CommitAccount, policy: Option<&Policy>) -> Vec<Again> {
-        let (tool, level) = UNDO;
+        let (tool, level) = if undo.undoes.is_some() { UNDO } else { COMMIT };
         let again = |judged: &JudgedAccount| {
             let decision = &judged.decision;
             let now = self.policy_for(decision, policy).and_then(|by| {

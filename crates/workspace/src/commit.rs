@@ -34,7 +34,8 @@ pub struct Commit<'a> {
 #[derive(Debug)]
 pub struct HeldCommit<'a> {
     pub session: &'a SessionId,
-    pub call: &'a CallId,
+    /// `None` of what several calls staged.
+    pub call: Option<&'a CallId>,
     pub permit: CommitPermit,
     pub changes: &'a ChangeSet,
 }
@@ -115,7 +116,7 @@ impl Workspace {
         let mount = self.mounted(&changes.mount)?;
         let _lock = self.lock_commits()?;
         self.settle_before(&changes.mount)?;
-        let attempt = Attempt { session, call: Some(call), change_set, changes, undoes: None, mount };
+        let attempt = Attempt { session, call, change_set, changes, undoes: None, mount };
         self.attempt(&attempt, &self.empty_stage(mount, &changes.mount), |hash| self.content(hash))
     }
 

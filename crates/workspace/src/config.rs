@@ -14,6 +14,7 @@ use std::time::Duration;
 pub use budget::{BudgetSpec, InvalidBudget, SpendingSpec, Time, Usd};
 use ipnet::IpNet;
 use policy::{Access, Budget, HostPattern, Judge, Limits, LimitsSpec, NetworkRules, RuleSpec, SecretName, UrlPattern};
+use protocol::CommitMode;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use toml::Spanned;
@@ -68,6 +69,8 @@ pub struct Config<P> {
     pub max_repeats: u32,
     /// What may be spent on models.
     pub budget: Budget,
+    /// When changes are committed.
+    pub commit: CommitMode,
     /// How long a question waits for its answer, and an answer for its use.
     pub approvals_expire_after: Duration,
     /// What tools see as `/work`.
@@ -105,6 +108,7 @@ struct File<P> {
     max_retries: Option<Spanned<u32>>,
     max_repeats: Option<Spanned<u32>>,
     budget: Option<Spanned<BudgetSpec>>,
+    commit: Option<CommitMode>,
     approvals: Option<Spanned<ApprovalsSpec>>,
     work_dir: Option<PathBuf>,
     map_dirs: Option<Vec<Spanned<MapDirSpec>>>,
@@ -274,6 +278,7 @@ fn resolve<P>(source: &Source<'_>, file: File<P>) -> Result<Config<P>, ConfigErr
         max_retries,
         max_repeats,
         budget,
+        commit: file.commit.or(defaults.commit).unwrap_or_default(),
         approvals_expire_after,
         work_dir: source.folder().join(work_dir),
         map_dirs: resolve_mounts(source, map_dirs)?,

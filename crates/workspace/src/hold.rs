@@ -1,8 +1,12 @@
 //! Calls that wait: what they staged and what they return is kept, so that neither an answer nor a restart runs them again.
 
+use std::collections::BTreeSet;
 use std::io::{Cursor, Read};
 
-use protocol::{CallId, CallUsage, ContentHash, EventBody, HeldCall, HeldChanges, Node, Observation, SessionId};
+use policy::CommitPermit;
+use protocol::{
+    CallId, CallUsage, ChangeSet, ContentHash, EventBody, HeldCall, HeldChanges, Node, Observation, SessionId,
+};
 use stage::{Stage, StageError};
 
 use crate::commit::CommitError;
@@ -21,6 +25,21 @@ pub struct Hold<'a> {
     pub summary: &'a str,
     pub usage: CallUsage,
     pub observed: Vec<Observation>,
+}
+
+/// What one call adds to what its session staged.
+#[derive(Debug)]
+pub struct Staging<'a> {
+    pub session: &'a SessionId,
+    pub call: &'a CallId,
+    /// For `increment`.
+    pub permit: CommitPermit,
+    pub increment: &'a ChangeSet,
+    /// Everything that is staged in that mount from now on.
+    pub staged: HeldChanges,
+    pub approved: BTreeSet<String>,
+    /// Has the contents; `None` where they are kept already.
+    pub stage: Option<&'a Stage>,
 }
 
 type Result<T> = std::result::Result<T, CommitError>;
@@ -51,6 +70,38 @@ impl Workspace {
         };
         let body = EventBody::CallHeld { call: hold.call.clone(), held };
         Ok(self.journal().append_with(hold.session, &body, &keeper.flush()?)?)
+    }
+
+    /// Adds what a call changed to what its session staged, and flushes it. Blocks.
+    pub fn stage(&self, staging: Staging<'_>) -> Result<()> {
+        let Staging { session, call, permit, increment, staged, approved, stage } = staging;
+        permit.redeem(increment)?;
+        let mut keeper = Keeper::new(self.journal(), self.blobs());
+        for change in &increment.changes {
+            if let Node::File { hash, size, .. } = &change.after {
+                let open = || match stage {
+                    Some(stage) => Ok(Box::new(stage.content(hash)?) as Box<dyn Read>),
+                    None => self.content(hash),
+                };
+                if !keeper.keep(hash, *size, open)? {
+                    return Err(StageError::NoContent.into());
+                }
+            }
+        }
+        let body = EventBody::ChangesStaged { call: call.clone(), staged, approved };
+        Ok(self.journal().append_with(session, &body, &keeper.flush()?)?)
+    }
+
+    /// Stages what a session had staged before in a fresh `stage`.
+    pub fn restage(&self, stage: &Stage, changes: &ChangeSet) -> Result<()> {
+        let mut failure = None;
+        let seeded = stage.seed(changes, |hash| {
+            self.content(hash).map_err(|error| {
+                failure = Some(error);
+                StageError::NoContent
+            })
+        });
+        seeded.map_err(|error| failure.unwrap_or_else(|| error.into()))
     }
 
     /// Returns the whole text of a call that was held.

@@ -43,14 +43,16 @@ pub use commit::{Commit, CommitError, Committed, HeldCommit, Undo};
 pub use config::cases::{CaseSpec, Cases, CasesPolicy, PolicyCase};
 pub use config::{BudgetSpec, Config, ConfigError, InvalidBudget, MapDir, SpendingSpec, Time, Usd};
 pub use diff::{DiffError, LineCount};
-pub use hold::Hold;
+pub use hold::{Hold, Staging};
 pub use journal::{
     ApprovalRecord, ApprovalState, Balance, Break, ChangeSetRecord, ChangeSetState, Chapter, Durability, ExportError,
     Exported, Held, InvalidName, Journal, JournalError, JournalId, LookupError, Passage, SessionJournal,
     SessionSummary, Standing, TurnPlace, Verification, session_name,
 };
 pub use lease::{LeaseError, SessionLease};
-pub use projection::{CallView, ChangeSetView, Counted, FinishedCall, PendingCall, SentRequest, SessionView, TurnView};
+pub use projection::{
+    CallView, ChangeSetView, Counted, FinishedCall, PendingCall, SentRequest, SessionView, StagedView, TurnView,
+};
 pub use secrets::{
     InvalidValue, Kept, Keychain, KeychainError, Removed, SecretError, SecretService, SecretStore, Stored, StoredSecret,
 };

@@ -5,9 +5,9 @@ use std::fmt;
 
 use policy::EffectClass;
 use protocol::{
-    CallId, CallOutcome, CallUsage, ChangeSet, ChangeSetId, CommitOutcome, ContentHash, DecisionRecord, Event,
-    EventBody, HeldCall, Message, ModelReply, Observation, Part, Purpose, Role, Spending, StopReason, TokenUsage,
-    ToolCall, ToolResult, TurnId, TurnOutcome, Verdict,
+    CallId, CallOutcome, CallUsage, ChangeSet, ChangeSetId, CommitMode, CommitOutcome, ContentHash, DecisionRecord,
+    Event, EventBody, HeldCall, HeldChanges, Message, ModelReply, Observation, Part, Purpose, Role, Spending,
+    StopReason, TokenUsage, ToolCall, ToolResult, TurnId, TurnOutcome, Verdict,
 };
 use serde::Serialize;
 
@@ -30,6 +30,10 @@ pub struct SessionView {
     pub change_sets: Vec<ChangeSetView>,
     /// What the session's calls saw last of each file, sorted by mount and path.
     pub observed: Vec<Observation>,
+    /// What was staged and not committed yet, by mount.
+    pub staged: BTreeMap<String, StagedView>,
+    /// When that is committed.
+    pub commit_mode: CommitMode,
     /// Models whose dollars nobody counts, because a person said so.
     pub unpriced: BTreeSet<String>,
     /// What the session may spend, where a person said so.
@@ -146,6 +150,8 @@ pub struct PendingCall {
     pub decision: Option<DecisionRecord>,
     /// What it committed, began to commit, or could not; their states are in [`SessionView::change_sets`].
     pub change_sets: Vec<ChangeSetId>,
+    /// It changed what is staged: it is not run again.
+    pub staged: bool,
     /// What it sent, or was about to send, when it ran: each with its method.
     pub requests: Vec<SentRequest>,
     /// What it staged and will return, if it ran to its end and waits.
@@ -155,7 +161,7 @@ pub struct PendingCall {
 impl PendingCall {
     /// Returns a call that nothing was done about yet.
     pub fn new(proposal: ToolCall) -> Self {
-        Self { proposal, decision: None, change_sets: Vec::new(), requests: Vec::new(), held: None }
+        Self { proposal, decision: None, change_sets: Vec::new(), staged: false, requests: Vec::new(), held: None }
     }
 }
 
@@ -186,6 +192,20 @@ impl SentRequest {
 impl fmt::Display for SentRequest {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} {}", self.method, self.target)
+    }
+}
+
+/// What a session staged in one mount and has not committed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StagedView {
+    pub staged: HeldChanges,
+    /// Effects among them that a person was asked about, and allowed.
+    pub approved: BTreeSet<String>,
+}
+
+impl StagedView {
+    fn new(staged: &HeldChanges) -> Self {
+        Self { staged: staged.clone(), approved: BTreeSet::new() }
     }
 }
 
@@ -235,6 +255,8 @@ impl SessionView {
         match &event.body {
             EventBody::SessionOpened { principal, model } | EventBody::SessionForked { principal, model, .. } => {
                 (self.principal, self.model) = (principal.clone(), model.clone());
+                // What the parent of a fork staged is the parent's to commit.
+                self.staged.clear();
             }
             EventBody::BoundsSet { session_micro_usd, turn_time_ms } => {
                 self.session_micro_usd = session_micro_usd.or(self.session_micro_usd);
@@ -275,6 +297,9 @@ impl SessionView {
             EventBody::RequestDecided { call, .. } => {
                 self.change_pending(call, |pending| pending.requests.extend(SentRequest::of(&event.body)));
             }
+            EventBody::CommitModeSet { mode } => self.commit_mode = *mode,
+            EventBody::ChangesStaged { call, staged, approved } => self.stage(call, staged, approved),
+            EventBody::ChangesDiscarded { change_set } => self.unstage(change_set),
             EventBody::CallHeld { call, held } => {
                 self.change_pending(call, |pending| pending.held = Some(held.clone()));
             }
@@ -398,7 +423,26 @@ impl SessionView {
         }
     }
 
+    fn stage(&mut self, call: &CallId, staged: &HeldChanges, approved: &BTreeSet<String>) {
+        self.change_pending(call, |pending| pending.staged = true);
+        let HeldChanges { change_set, changes } = staged;
+        if changes.is_empty() {
+            self.staged.remove(&changes.mount);
+            return;
+        }
+        let known = self.staged.entry(changes.mount.clone()).or_insert_with(|| StagedView::new(staged));
+        (known.staged.change_set, known.staged.changes) = (change_set.clone(), changes.clone());
+        known.approved.extend(approved.iter().cloned());
+    }
+
+    fn unstage(&mut self, change_set: &ChangeSetId) {
+        self.staged.retain(|_, known| known.staged.change_set != *change_set);
+    }
+
     fn finish_commit(&mut self, change_set: &ChangeSetId, outcome: &CommitOutcome) {
+        if *outcome == CommitOutcome::Committed {
+            self.unstage(change_set);
+        }
         let set = self.change_set(change_set, None);
         set.state = ChangeSetState::Ended(outcome.clone());
         let undoes = set.undoes.clone();

@@ -12,6 +12,7 @@ pub(crate) mod policy;
 pub(crate) mod run;
 pub(crate) mod secret;
 pub(crate) mod session;
+pub(crate) mod staged;
 pub(crate) mod tool;
 
 use std::io::{Write as _, stdout};

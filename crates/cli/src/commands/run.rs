@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use policy::{Budget, Principal};
-use protocol::{CallId, EventBody, MicroUsd, SessionId, TurnId, TurnOutcome};
+use protocol::{CallId, CommitMode, EventBody, MicroUsd, SessionId, TurnId, TurnOutcome};
 use providers::{Delta, ModelFacts, Price, ScriptedModel};
 use query::{Driver, TurnLimits, Turned};
 use tools::{ToolSession, Tools, builtin};
@@ -155,6 +155,17 @@ fn fallback(site: &Site, driving: &Driving, unpriced: &BTreeSet<String>) -> Resu
     named.map(|named| planner(site, driving, Some(named), unpriced)).transpose()
 }
 
+/// Returns when the session's changes are committed: as typed, as the session has it, or as configured when it begins.
+fn commit_mode(site: &Site, driving: &Driving, view: &SessionView, is_new: bool) -> Result<CommitMode, Failure> {
+    let known = if is_new { site.config.commit } else { view.commit_mode };
+    let wanted = driving.commit.map_or(known, CommitMode::from);
+    if wanted != known && !view.staged.is_empty() {
+        return Err(Failure::usage("the session has changes staged, so when they are committed cannot change now")
+            .hint("see them: boxagnts changes diff; then boxagnts changes commit, or discard"));
+    }
+    Ok(wanted)
+}
+
 /// Returns the configured budget with what was typed in its place, now or when the session was driven before.
 fn budget(site: &Site, driving: &Driving, view: &SessionView) -> Result<Budget, Failure> {
     let typed = typed(driving);
@@ -229,6 +240,11 @@ impl Desk {
                 workspace.journal().append(&id, &[accepted], Durability::Process)?;
             }
         }
+        let commit_mode = commit_mode(site, driving, &before, is_new)?;
+        if commit_mode != before.commit_mode {
+            let set = EventBody::CommitModeSet { mode: commit_mode };
+            workspace.journal().append(&id, &[set], Durability::Process)?;
+        }
         let budget = budget(site, driving, &before)?;
         if let (session_micro_usd, turn_time_ms) = typed(driving)
             && session_micro_usd.or(turn_time_ms).is_some()
@@ -238,7 +254,8 @@ impl Desk {
         }
         let view = workspace.view(&id)?;
         let tools = site.tools(workspace.clone(), builtin(), approver(driving.headless, driving.park, &progress))?;
-        let session = ToolSession::open(&workspace, id, Principal::Planner, site.grant(), &view.observed)?;
+        let session = ToolSession::open(&workspace, id, Principal::Planner, site.grant(), &view.observed)?
+            .committing(commit_mode, view.staged.clone());
         Ok(Self {
             workspace,
             tools,
@@ -275,7 +292,7 @@ impl Desk {
             Work::Resume => driver.resume(self.view, &mut deltas).await?,
         };
         self.progress.clear();
-        report(&turned, self.session.id(), &self.progress, self.output)
+        report(&turned, &self.session, &self.progress, self.output)
     }
 }
 
@@ -303,12 +320,18 @@ fn watch(workspace: &Workspace, progress: &Arc<Progress>, output: Output) {
     }));
 }
 
-fn report(turned: &Turned, session: &SessionId, progress: &Progress, output: Output) -> Result<Exit, Failure> {
+fn report(turned: &Turned, session: &ToolSession, progress: &Progress, output: Output) -> Result<Exit, Failure> {
+    let (staged, session) = (session.has_staged(), session.id());
     if output == Output::Text {
         if !turned.answer.trim().is_empty() {
             print(block_for_terminal(&turned.answer).trim_end())?;
         }
-        eprintln!("session {session}: {}; see what changed: boxagnts changes list", progress.spent());
+        let see = if staged {
+            "see what is staged: boxagnts changes diff"
+        } else {
+            "see what changed: boxagnts changes list"
+        };
+        eprintln!("session {session}: {}; {see}", progress.spent());
     }
     match turn_failure(&turned.outcome, session.as_str()) {
         None => Ok(turn_exit(&turned.outcome)),

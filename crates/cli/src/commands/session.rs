@@ -54,6 +54,7 @@ pub(super) fn outcome_word(outcome: &TurnOutcome) -> &'static str {
         TurnOutcome::Refused { .. } => "refused",
         TurnOutcome::Cancelled => "cancelled",
         TurnOutcome::Waiting { .. } => "waiting",
+        TurnOutcome::Uncommitted { .. } => "staged",
         TurnOutcome::ProviderFailed { .. } => "provider",
     }
 }
@@ -220,6 +221,10 @@ fn told(event: &Event) -> Option<String> {
             let lasting = if answer.remembered { ", for the session" } else { "" };
             line(format!("  answered {approval}: {word}{lasting}"))
         }
+        EventBody::ChangesStaged { staged, .. } => {
+            line(format!("  staged: {} paths of {} differ now", staged.changes.changes.len(), staged.changes.mount))
+        }
+        EventBody::ChangesDiscarded { .. } => line("  what was staged was thrown away".into()),
         EventBody::ApprovalRevoked { approval } => line(format!("  {approval} is asked again")),
         EventBody::UnknownPriceAccepted { model } => {
             line(format!("a person said not to count the dollars of {}", for_terminal(model)))

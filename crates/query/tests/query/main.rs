@@ -5,4 +5,5 @@ mod bounds;
 mod compaction;
 mod recovery;
 mod resume;
+mod staging;
 mod support;

@@ -38,6 +38,7 @@ fn the_checked_in_defaults_hold_where_nothing_is_said() {
         max_retries: 4,
         max_repeats: 5,
         budget: Budget::default(),
+        commit: CommitMode::PerCall,
         approvals_expire_after: Duration::from_hours(24),
         work_dir: "/project/.".into(),
         map_dirs: Vec::new(),
@@ -59,6 +60,7 @@ fn everything_that_can_be_said_is_understood() {
         r#"
         model = "openai/some"
         fallback_model = "openai/other"
+        commit = "manual"
         max_turns = 7
         max_tokens_recovery_limit = 0
         max_retries = 1
@@ -124,6 +126,7 @@ fn everything_that_can_be_said_is_understood() {
         max_retries: 1,
         max_repeats: 2,
         budget: Budget { session, ..Budget::default() },
+        commit: CommitMode::Manual,
         approvals_expire_after: Duration::from_mins(90),
         work_dir: "/project/src".into(),
         map_dirs: vec![map_dir("/project/../lib", "/lib", Access::Read), map_dir("/data", "/data", Access::ReadWrite)],

@@ -66,6 +66,7 @@ fn calls_of(event: &Event) -> Vec<&CallId> {
         EventBody::CallDecided { call, .. }
         | EventBody::CallFinished { call, .. }
         | EventBody::CallHeld { call, .. }
+        | EventBody::ChangesStaged { call, .. }
         | EventBody::LookupStarted { call, .. }
         | EventBody::RequestDecided { call, .. }
         | EventBody::RequestFinished { call, .. } => vec![call],
@@ -84,6 +85,8 @@ fn calls_of(event: &Event) -> Vec<&CallId> {
         | EventBody::BoundsSet { .. }
         | EventBody::UnknownPriceAccepted { .. }
         | EventBody::ApprovalAnswered { .. }
+        | EventBody::ChangesDiscarded { .. }
+        | EventBody::CommitModeSet { .. }
         | EventBody::ApprovalRevoked { .. }
         | EventBody::Compacted { .. }
         | EventBody::PolicyStated { .. }
