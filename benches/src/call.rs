@@ -10,7 +10,6 @@ use protocol::{Arguments, CallId, CallOutcome, ToolCall};
 use serde_json::Value;
 use tempfile::TempDir;
 use testkit::{Runtime, random};
-use tokio_util::sync::CancellationToken;
 use tools::{ToolSession, builtin};
 
 use crate::floor::Floor;

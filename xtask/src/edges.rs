@@ -89,7 +89,7 @@ const FENCES: &[Fence] = &[
     },
     Fence {
         package: "tokio*",
-        rooms: &["sandbox", "tools", "providers", "query", "cli", "benches"],
+        rooms: &["sandbox", "tools", "providers", "query", "cli", "testkit", "benches"],
         reason: "what judges, stages and remembers does not wait",
     },
 ];

@@ -114,7 +114,7 @@ pub(crate) struct Driving {
     /// Never ask here: what would ask waits for `boxagnts approve`, and the turn for `boxagnts resume`
     #[arg(long, conflicts_with = "headless")]
     pub(crate) park: bool,
-    /// When changes are committed; holds for the session [default: `commit` of boxagnts.toml, else per_call]
+    /// When changes are committed; holds for the session [default: `commit` of boxagnts.toml, else `per_call`]
     #[arg(long, value_enum, value_name = "WHEN")]
     pub(crate) commit: Option<When>,
     /// What is printed on stdout

@@ -53,7 +53,8 @@ fn what_is_staged_is_shown_and_committed_when_a_person_says_so() {
 
     // The mode holds for the session, and does not change over what is staged.
     let id = session(&product);
-    let go_on = |more: &[&str]| product.run(&[&["run", "--session", &id, "--model", &model], more, &["remove it"]].concat());
+    let go_on =
+        |more: &[&str]| product.run(&[&["run", "--session", &id, "--model", &model], more, &["remove it"]].concat());
     says(&go_on(&["--commit", "per_call"]), 2, "cannot change now");
     says(&go_on(&[]), 0, "Gone.");
     assert_eq!(files(&product), [false, false]);

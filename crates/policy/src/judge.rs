@@ -110,7 +110,7 @@ struct Subject {
 #[derive(Debug)]
 pub enum Decision<P> {
     Allow(P),
-    Ask(Question<P>),
+    Ask(Box<Question<P>>),
     Deny(Denial),
 }
 
@@ -154,7 +154,7 @@ impl<P> Judged<P> {
         recorder.record((self.event)(&self.subject, self.as_record()))?;
         Ok(match self.verdict {
             Verdict::Allow => Decision::Allow(self.permit),
-            Verdict::Ask => Decision::Ask(Question(self)),
+            Verdict::Ask => Decision::Ask(Box::new(Question(self))),
             Verdict::Deny => Decision::Deny(Denial { rule: self.rule, effect: self.effect, reason: self.reason }),
         })
     }

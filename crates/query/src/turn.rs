@@ -368,7 +368,7 @@ impl<'a> Turn<'a> {
         let Driver { tools, session, .. } = self.driver;
         if outcome == TurnOutcome::Done && session.commit_mode() == CommitMode::PerTurn {
             if let Some(reason) = tools.commit_staged(session).await? {
-                outcome = TurnOutcome::Uncommitted { reason };
+                outcome = TurnOutcome::Uncommitted { reason: reason.to_string() };
             }
             self.catch_up()?;
         }

@@ -75,6 +75,7 @@ impl Runtime {
     }
 
     /// Returns another runtime over the same workspace, configured otherwise.
+    #[must_use]
     pub fn over(&self, cache: &Path, setup: Setup) -> Self {
         Self::assembled(cache, setup, self.workspace.clone(), self.folder.clone())
     }

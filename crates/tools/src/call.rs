@@ -75,8 +75,14 @@ pub(crate) struct Ended {
 
 /// Why a call goes no further.
 pub(crate) enum Halt {
-    Ended(Ended),
+    Ended(Box<Ended>),
     Waits(ApprovalId),
+}
+
+impl From<Ended> for Halt {
+    fn from(ended: Ended) -> Self {
+        Self::Ended(Box::new(ended))
+    }
 }
 
 impl Ended {
@@ -104,7 +110,8 @@ impl Ended {
     fn confessing(mut self, sent: &[SentRequest]) -> Self {
         let lasting: Vec<_> = sent.iter().filter(|sent| sent.class().asks()).map(ToString::to_string).collect();
         if self.outcome != CallOutcome::Succeeded && !lasting.is_empty() {
-            self.text.push_str(&format!("\n[sent before it ended, and may have taken effect: {}]", lasting.join(", ")));
+            let note = format!("\n[sent before it ended, and may have taken effect: {}]", lasting.join(", "));
+            self.text.push_str(&note);
         }
         self
     }
@@ -133,7 +140,8 @@ impl Tools {
     ) -> Result<Called, ToolsError> {
         let calling = Calling { tools: self, session, pending, cancel };
         let ended = match calling.run().await? {
-            Ok(ended) | Err(Halt::Ended(ended)) => ended,
+            Ok(ended) => ended,
+            Err(Halt::Ended(ended)) => *ended,
             Err(Halt::Waits(approval)) => return Ok(Called::Waiting(approval)),
         };
         Ok(Called::Finished(calling.finish(ended)?))
@@ -260,7 +268,8 @@ impl Calling<'_> {
                 let mounts = std::mem::take(&mut outcome.mounts);
                 let returned = Returned { text, summary, usage: outcome.usage, mounts };
                 match self.returned(tool, returned, approved).await? {
-                    Ok(ended) | Err(Halt::Ended(ended)) => ended,
+                    Ok(ended) => ended,
+                    Err(Halt::Ended(ended)) => *ended,
                     waits => return Ok(waits),
                 }
             }
@@ -335,7 +344,7 @@ impl Calling<'_> {
             };
             match landed.observed() {
                 Ok(landed) => observed = later(observed, landed),
-                Err(ended) => return Ok(Ok(ended)),
+                Err(halt) => return Ok(Err(halt)),
             }
         }
         self.session.remember(&observed);

@@ -14,6 +14,7 @@ use crate::session::TMP;
 use crate::tools::Landed;
 
 /// What a call that has to wait will return.
+#[derive(Clone, Copy)]
 pub(crate) struct Waiting<'a> {
     pub(crate) text: &'a str,
     pub(crate) summary: &'a str,
@@ -24,11 +25,11 @@ pub(crate) struct Waiting<'a> {
 
 impl Landed {
     /// Returns the files as a commit left them, or how the call ended without one.
-    pub(crate) fn observed(self) -> Result<Vec<Observation>, Ended> {
+    pub(crate) fn observed(self) -> Result<Vec<Observation>, Halt> {
         match self.outcome {
             CommitOutcome::Committed => Ok(self.observed),
-            CommitOutcome::Conflicted { conflicts } => Err(conflicted(&conflicts)),
-            CommitOutcome::RolledBack { reason } => Err(failed(&reason)),
+            CommitOutcome::Conflicted { conflicts } => Err(conflicted(&conflicts).into()),
+            CommitOutcome::RolledBack { reason } => Err(failed(&reason).into()),
         }
     }
 }
@@ -95,7 +96,7 @@ impl Calling<'_> {
             Err(halt) => return Ok(Err(halt)),
         };
         if self.session.commit_mode() != CommitMode::PerCall {
-            return Ok(self.add(permit, changes, None, approved)?.observed().map_err(Halt::Ended));
+            return Ok(self.add(permit, changes, None, approved)?.observed());
         }
         let (workspace, session) = (self.tools.workspace.clone(), self.session.id().clone());
         let (call, changes) = (self.call_id().clone(), changes.changes.clone());
@@ -105,6 +106,6 @@ impl Calling<'_> {
         };
         let committed = tokio::task::spawn_blocking(commit).await.map_err(|_| ToolsError::Interrupted)??;
         let landed = Landed { outcome: committed.outcome, observed: committed.observed };
-        Ok(landed.observed().map_err(Halt::Ended))
+        Ok(landed.observed())
     }
 }

@@ -44,4 +44,5 @@ pub use registry::{Candidate, ExtensionState, Listed, Package, Registry, Registr
 pub use schema::{InvalidSchema, Schema};
 pub use session::ToolSession;
 pub use source::{Difference, ExtensionError};
+pub use staged::Uncommitted;
 pub use tools::{Tools, ToolsError, ToolsOptions};

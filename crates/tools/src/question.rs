@@ -43,7 +43,7 @@ impl Calling<'_> {
         Ok(match self.put(&self.asking(tool, &question), detail).await? {
             Met::Answered(answer, approval) => allowed(question.answer(answer, approval, &journal)?),
             Met::Waits(approval) => Err(Halt::Waits(approval)),
-            Met::Cancelled => Err(Halt::Ended(cancelled())),
+            Met::Cancelled => Err(cancelled().into()),
         })
     }
 
@@ -76,7 +76,8 @@ impl Calling<'_> {
         let mut ceiling = format!("{} s, {} MiB written", limits.timeout_ms.div_ceil(1_000), limits.staged_bytes >> 20);
         if !tool.manifest.capabilities.network.is_empty() {
             let received = limits.received_bytes >> 20;
-            ceiling.push_str(&format!(", {} requests, {received} MiB received", limits.requests));
+            let network = format!(", {} requests, {received} MiB received", limits.requests);
+            ceiling.push_str(&network);
         }
         ceiling
     }
@@ -108,9 +109,9 @@ impl Calling<'_> {
         };
         Ok(match self.put(&request, &detail).await? {
             Met::Answered(Answer::Yes, _) => Ok(()),
-            Met::Answered(..) => Err(Halt::Ended(unknown(&effects))),
+            Met::Answered(..) => Err(unknown(&effects).into()),
             Met::Waits(approval) => Err(Halt::Waits(approval)),
-            Met::Cancelled => Err(Halt::Ended(cancelled())),
+            Met::Cancelled => Err(cancelled().into()),
         })
     }
 
@@ -200,7 +201,7 @@ fn answered(answer: Answer, record: &ApprovalRecord) -> Met {
 fn allowed<P>(decision: Decision<P>) -> Result<P, Halt> {
     match decision {
         Decision::Allow(permit) => Ok(permit),
-        Decision::Deny(denial) => Err(Halt::Ended(Ended::denied(&denial))),
+        Decision::Deny(denial) => Err(Ended::denied(&denial).into()),
         Decision::Ask(_) => unreachable!("an answer does not ask"),
     }
 }

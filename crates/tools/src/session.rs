@@ -51,9 +51,18 @@ impl ToolSession {
     ) -> Result<Self, ToolsError> {
         let results = Base::open(&workspace.results(&id)?)?;
         let tmp = Arc::new(SessionTmp::open(workspace, &id)?);
-        let (seen, stated, policy) = (Mutex::default(), Mutex::default(), OnceLock::new());
-        let (commit_mode, staged) = (CommitMode::default(), Mutex::default());
-        let session = Self { id, principal, grant, results, tmp, seen, stated, policy, commit_mode, staged };
+        let session = Self {
+            id,
+            principal,
+            grant,
+            results,
+            tmp,
+            seen: Mutex::default(),
+            stated: Mutex::default(),
+            policy: OnceLock::new(),
+            commit_mode: CommitMode::default(),
+            staged: Mutex::default(),
+        };
         session.remember(observed);
         Ok(session)
     }

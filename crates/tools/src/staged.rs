@@ -12,6 +12,20 @@ use crate::session::ToolSession;
 use crate::tools::Landed;
 use crate::{Tools, ToolsError};
 
+/// Why what was staged is not committed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Uncommitted {
+    #[error("refused by rule `{rule}`: {effect}")]
+    Refused { rule: String, effect: String },
+    /// It did not when it was staged.
+    #[error("rule `{rule}` asks about it")]
+    Asks { rule: String },
+    #[error("changed since: {}", paths.join(", "))]
+    Conflicted { paths: Vec<String> },
+    #[error("{0}")]
+    RolledBack(String),
+}
+
 /// What a commit of several calls counts as.
 const TOOL: &str = "commit";
 
@@ -46,8 +60,8 @@ impl Calling<'_> {
 }
 
 impl Tools {
-    /// Commits everything that `session` staged, mount by mount. Returns why something was not, in words; it stays staged.
-    pub async fn commit_staged(&self, session: &ToolSession) -> Result<Option<String>, ToolsError> {
+    /// Commits everything that `session` staged, mount by mount. Returns why something was not; it stays staged.
+    pub async fn commit_staged(&self, session: &ToolSession) -> Result<Option<Uncommitted>, ToolsError> {
         for staged in session.all_staged() {
             let permit = match self.judge_staged(session, &staged)? {
                 Ok(permit) => permit,
@@ -58,7 +72,7 @@ impl Tools {
             let commit =
                 move || workspace.commit_held(HeldCommit { session: &id, call: None, permit, changes: &changes });
             let committed = tokio::task::spawn_blocking(commit).await.map_err(|_| ToolsError::Interrupted)??;
-            if let Some(reason) = reason(&committed.outcome) {
+            if let Some(reason) = reason(committed.outcome) {
                 return Ok(Some(reason));
             }
             session.remember(&committed.observed);
@@ -73,7 +87,7 @@ impl Tools {
         &self,
         session: &ToolSession,
         StagedView { staged, approved }: &StagedView,
-    ) -> Result<Result<CommitPermit, String>, ToolsError> {
+    ) -> Result<Result<CommitPermit, Uncommitted>, ToolsError> {
         let journal = self.workspace.journal().session(session.id());
         let basis = Basis { policy: session.policy(&journal, self)?, tool: None };
         let request = |approved| CommitRequest {
@@ -91,13 +105,13 @@ impl Tools {
         let is_approved = self.judge.judge_commit(request(allowed)).verdict() == Verdict::Allow;
         Ok(match self.judge.judge_commit(request(BTreeSet::new())).record(&journal)? {
             Decision::Allow(permit) => Ok(permit),
-            Decision::Deny(denial) => Err(format!("refused by rule `{}`: {}", denial.rule, denial.effect)),
+            Decision::Deny(denial) => Err(Uncommitted::Refused { rule: denial.rule, effect: denial.effect }),
             Decision::Ask(question) => {
                 let rule = question.rule().to_owned();
                 let answer = if is_approved { Answer::Yes } else { Answer::Unattended };
                 match question.answer(answer, None, &journal)? {
                     Decision::Allow(permit) => Ok(permit),
-                    _ => Err(format!("rule `{rule}` asks about it")),
+                    _ => Err(Uncommitted::Asks { rule }),
                 }
             }
         })
@@ -105,13 +119,12 @@ impl Tools {
 }
 
 /// Returns why a commit did not come about, `None` if it did.
-fn reason(outcome: &CommitOutcome) -> Option<String> {
+fn reason(outcome: CommitOutcome) -> Option<Uncommitted> {
     match outcome {
         CommitOutcome::Committed => None,
         CommitOutcome::Conflicted { conflicts } => {
-            let paths: Vec<_> = conflicts.iter().map(|conflict| conflict.path.as_str()).collect();
-            Some(format!("changed since: {}", paths.join(", ")))
+            Some(Uncommitted::Conflicted { paths: conflicts.into_iter().map(|conflict| conflict.path).collect() })
         }
-        CommitOutcome::RolledBack { reason } => Some(reason.clone()),
+        CommitOutcome::RolledBack { reason } => Some(Uncommitted::RolledBack(reason)),
     }
 }

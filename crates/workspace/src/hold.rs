@@ -46,9 +46,9 @@ type Result<T> = std::result::Result<T, CommitError>;
 
 impl Workspace {
     /// Keeps a call until a person answered, and flushes it. Blocks.
-    pub fn hold(&self, hold: Hold<'_>) -> Result<()> {
+    pub fn hold(&self, call: Hold<'_>) -> Result<()> {
         let mut keeper = Keeper::new(self.journal(), self.blobs());
-        for (stage, held) in &hold.staged {
+        for (stage, held) in &call.staged {
             for change in &held.changes.changes {
                 if let Node::File { hash, size, .. } = &change.after
                     && !keeper.keep(hash, *size, || Ok(Box::new(stage.content(hash)?)))?
@@ -57,19 +57,19 @@ impl Workspace {
                 }
             }
         }
-        let text = ContentHash::of(hold.text.as_bytes());
-        let bytes = hold.text.as_bytes().to_vec();
+        let text = ContentHash::of(call.text.as_bytes());
+        let bytes = call.text.as_bytes().to_vec();
         keeper.keep(&text, bytes.len() as u64, || Ok(Box::new(Cursor::new(bytes))))?;
         let held = HeldCall {
-            changes: hold.staged.into_iter().map(|(_, changes)| changes).collect(),
-            approved: hold.approved,
+            changes: call.staged.into_iter().map(|(_, changes)| changes).collect(),
+            approved: call.approved,
             text,
-            summary: hold.summary.to_owned(),
-            usage: hold.usage,
-            observed: hold.observed,
+            summary: call.summary.to_owned(),
+            usage: call.usage,
+            observed: call.observed,
         };
-        let body = EventBody::CallHeld { call: hold.call.clone(), held };
-        Ok(self.journal().append_with(hold.session, &body, &keeper.flush()?)?)
+        let body = EventBody::CallHeld { call: call.call.clone(), held };
+        Ok(self.journal().append_with(call.session, &body, &keeper.flush()?)?)
     }
 
     /// Adds what a call changed to what its session staged, and flushes it. Blocks.

@@ -39,9 +39,8 @@ fn word(workspace: &Workspace, record: &ApprovalRecord) -> Result<&'static str, 
         ApprovalState::Open | ApprovalState::Allowed if journal.is_moot(record)? => "over",
         ApprovalState::Open => WAITS,
         ApprovalState::Expired => "expired",
-        ApprovalState::Refused => "refused",
-        ApprovalState::Allowed | ApprovalState::Used if record.answer.is_some_and(|answer| answer.allowed) => "allowed",
-        ApprovalState::Allowed | ApprovalState::Used => "refused",
+        _ if record.answer.is_some_and(|answer| answer.allowed) => "allowed",
+        ApprovalState::Allowed | ApprovalState::Used | ApprovalState::Refused => "refused",
     })
 }
 

@@ -90,7 +90,7 @@ const BACKOFF: Duration = Duration::from_secs(1);
 /// A model, and how a person names it: what `resume` takes up again.
 struct Planner {
     spec: String,
-    planner: query::Planner,
+    model: query::Planner,
     /// Whether its dollars are not counted, because a person said so.
     unpriced: bool,
 }
@@ -118,7 +118,8 @@ fn planner(
     let ModelFacts { context_window, max_output_tokens, price } = facts;
     let (unpriced, price) = (price.is_none(), price.unwrap_or_else(Price::free));
     let model = providers::connect(settings, &model, call_ids)?;
-    Ok(Planner { spec, planner: query::Planner { model, price, context_window, max_output_tokens }, unpriced })
+    let model = query::Planner { model, price, context_window, max_output_tokens };
+    Ok(Planner { spec, model, unpriced })
 }
 
 /// Asks whether a model may be called whose price nobody knows: no budget in dollars can hold for it.
@@ -145,8 +146,8 @@ fn script(file: &Path, call_ids: providers::CallIds) -> Result<Planner, Failure>
     let model = ScriptedModel::parse(&text, call_ids)
         .map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
     let (context_window, max_output_tokens) = (None, None);
-    let planner = query::Planner { model: Arc::new(model), price: Price::free(), context_window, max_output_tokens };
-    Ok(Planner { spec: format!("{SCRIPT}{}", file.display()), planner, unpriced: false })
+    let model = query::Planner { model: Arc::new(model), price: Price::free(), context_window, max_output_tokens };
+    Ok(Planner { spec: format!("{SCRIPT}{}", file.display()), model, unpriced: false })
 }
 
 /// Returns the model that takes over when the other goes on failing, if one is configured.
@@ -260,8 +261,8 @@ impl Desk {
             workspace,
             tools,
             session,
-            planner: planner.planner,
-            fallback: fallback.map(|fallback| fallback.planner),
+            planner: planner.model,
+            fallback: fallback.map(|fallback| fallback.model),
             progress,
             view,
             limits: limits(site, driving.max_turns),

@@ -40,11 +40,13 @@ pub(crate) async fn commit(place: &Place, session: Option<&str>) -> Result<Exit,
     let session = ToolSession::open(&workspace, id.clone(), Principal::User, site.grant(), &view.observed)?
         .committing(view.commit_mode, view.staged.clone());
     if let Some(reason) = tools.commit_staged(&session).await? {
-        return Err(Failure::new(Exit::Conflict, format!("not committed: {}", workspace::for_terminal(&reason))).hint(
-            format!(
-                "it stays staged; compare: boxagnts changes diff {id}, or throw it away: boxagnts changes discard {id}"
-            ),
-        ));
+        return Err(Failure::new(
+            Exit::Conflict,
+            format!("not committed: {}", workspace::for_terminal(&reason.to_string())),
+        )
+        .hint(format!(
+            "it stays staged; compare: boxagnts changes diff {id}, or throw it away: boxagnts changes discard {id}"
+        )));
     }
     for staged in view.staged.values() {
         print(&format!("committed {}: {} paths", staged.staged.change_set, staged.staged.changes.changes.len()))?;

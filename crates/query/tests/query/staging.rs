@@ -177,7 +177,7 @@ async fn a_policy_that_became_stricter_holds_for_what_was_staged_before() {
         let stricter = runtime.over(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"), setup);
         let session = reopened(&stricter, &session, CommitMode::Manual);
         let reason = stricter.tools.commit_staged(&session).await.unwrap();
-        assert!(reason.as_ref().is_some_and(|reason| reason.starts_with(said)), "{reason:?}");
+        assert!(reason.as_ref().is_some_and(|reason| reason.to_string().starts_with(said)), "{reason:?}");
         assert_eq!(content(&runtime, "a"), None);
     }
 }
