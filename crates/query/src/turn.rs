@@ -3,7 +3,7 @@
 //! What the model is sent is the session's view, which takes every event that is appended. So a turn that was cut short
 //! goes on with exactly what it had.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
@@ -314,7 +314,7 @@ impl<'a> Turn<'a> {
     fn summary(&self, text: &str, kept: usize) -> String {
         let mut sections = vec![format!("[The conversation up to here, summed up]\n{}", text.trim())];
         let from = self.view.messages.len() - kept;
-        let task = self.view.turns.last().map_or("", |turn| turn.text.as_str());
+        let task = self.view.turn.as_ref().map_or("", |turn| turn.text.as_str());
         if !self.view.messages[from..].contains(&Message::said(Role::User, task)) {
             sections.push(format!("[The task, in the person's own words]\n{}", cut(task, self.repeated_bytes())));
         }
@@ -333,12 +333,11 @@ impl<'a> Turn<'a> {
 
     /// Returns the files that the session changed, the last first, and those that it read.
     fn files(&self) -> Vec<String> {
-        let sets = self.view.change_sets.iter().rev().filter_map(|set| set.changes.as_ref());
-        let path = |mount: &str, path: &str| format!("{mount}/{path}");
-        let changed = sets.flat_map(|set| set.changes.iter().map(|change| path(&set.mount, &change.path)));
-        let read = self.view.observed.iter().map(|seen| path(&seen.mount, &seen.path));
-        let mut known = BTreeSet::new();
-        changed.chain(read).filter(|path| known.insert(path.clone())).collect()
+        let mut changed: Vec<_> = self.view.changed.iter().collect();
+        changed.sort_by_key(|(_, sequence)| Reverse(**sequence));
+        let read = self.view.observed.iter().map(|seen| format!("{}/{}", seen.mount, seen.path));
+        let read = read.filter(|path| !self.view.changed.contains_key(path));
+        changed.into_iter().map(|(path, _)| path.clone()).chain(read).collect()
     }
 
     /// Runs calls beside each other; a batch of one is a call in order.
@@ -351,7 +350,8 @@ impl<'a> Turn<'a> {
     }
 
     pub(crate) fn close(mut self, outcome: TurnOutcome) -> Result<Turned, QueryError> {
-        self.take(&self.purse.close(outcome.clone())?);
+        let kept = self.driver.workspace.to_keep(self.purse.session, &self.view)?;
+        self.take(&self.purse.close(outcome.clone(), kept.as_ref())?);
         Ok(Turned { outcome, answer: self.view.answer })
     }
 

@@ -210,6 +210,7 @@ impl SessionAccount {
             | EventBody::RetryPlanned { .. }
             | EventBody::BoundsSet { .. }
             | EventBody::Compacted { .. }
+            | EventBody::ViewKept { .. }
             | EventBody::LookupStarted { .. } => {}
         }
     }

@@ -48,7 +48,7 @@ pub use journal::{
     Verification, session_name,
 };
 pub use lease::{LeaseError, SessionLease};
-pub use projection::{CallView, ChangeSetView, Counted, FinishedCall, PendingCall, SessionView, TurnView};
+pub use projection::{Counted, FinishedCall, KeptView, PendingCall, SessionView, TurnView};
 pub use secrets::{
     InvalidValue, Kept, Keychain, KeychainError, Removed, SecretError, SecretService, SecretStore, Stored, StoredSecret,
 };

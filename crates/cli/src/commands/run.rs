@@ -44,7 +44,8 @@ pub(crate) async fn run(place: &Place, run: Run) -> Result<Exit, Failure> {
         Some(prefix) => find(&workspace, prefix)?,
         None => SessionId::from_random(random()),
     };
-    let desk = Desk::open(&site, workspace, id, planner, &run.driving, run.session.is_none())?;
+    let seat = if run.session.is_some() { Seat::take(workspace, &id)? } else { Seat::new(workspace, &id, &planner)? };
+    let desk = Desk::open(&site, seat, planner, &run.driving)?;
     desk.work(Work::New(task)).await
 }
 
@@ -55,14 +56,15 @@ pub(crate) async fn resume(place: &Place, resume: Resume) -> Result<Exit, Failur
         Some(prefix) => find(&workspace, prefix)?,
         None => latest_unfinished(&workspace)?,
     };
-    let view = workspace.view(&id)?;
-    if view.turns.is_empty() || view.last_outcome() == Some(&TurnOutcome::Done) && view.open_turn().is_none() {
+    let seat = Seat::take(workspace, &id)?;
+    if !seat.view.is_unfinished() {
         return Err(Failure::usage(format!("session {id} has nothing left to do"))
             .hint(format!("give it a new task: boxagnts run --session {id} \"…\"")));
     }
-    let named = resume.driving.model.clone().or_else(|| Some(view.model.clone()).filter(|model| !model.is_empty()));
+    let model = Some(&seat.view.model).filter(|model| !model.is_empty());
+    let named = resume.driving.model.clone().or_else(|| model.cloned());
     let planner = planner(&site, &resume.driving, named.as_deref())?;
-    let desk = Desk::open(&site, workspace, id, planner, &resume.driving, false)?;
+    let desk = Desk::open(&site, seat, planner, &resume.driving)?;
     desk.work(Work::Resume).await
 }
 
@@ -173,6 +175,37 @@ enum Work {
     Resume,
 }
 
+/// A session that nobody else drives, as it is.
+struct Seat {
+    workspace: Arc<Workspace>,
+    view: SessionView,
+    /// What has to be recorded before anything else.
+    opening: Option<EventBody>,
+    lease: SessionLease,
+}
+
+impl Seat {
+    /// Returns a session that does not exist yet.
+    fn new(workspace: Arc<Workspace>, id: &SessionId, planner: &Planner) -> Result<Self, Failure> {
+        let (principal, model) = (Principal::Planner.to_string(), planner.spec.clone());
+        let opening = Some(EventBody::SessionOpened { principal, model });
+        let lease = workspace.lease(id)?;
+        Ok(Self { workspace, view: SessionView::default(), opening, lease })
+    }
+
+    fn take(workspace: Arc<Workspace>, id: &SessionId) -> Result<Self, Failure> {
+        let lease = workspace.lease(id)?;
+        let view = workspace.view(id)?;
+        Ok(Self { workspace, view, opening: None, lease })
+    }
+
+    fn record(&mut self, body: EventBody) -> Result<(), Failure> {
+        let events = self.workspace.journal().append(self.lease.session(), &[body], Durability::Process)?;
+        events.iter().for_each(|event| self.view.apply(event));
+        Ok(())
+    }
+}
+
 /// Everything that one session is driven with.
 struct Desk {
     workspace: Arc<Workspace>,
@@ -190,30 +223,21 @@ struct Desk {
 }
 
 impl Desk {
-    fn open(
-        site: &Site,
-        workspace: Arc<Workspace>,
-        id: SessionId,
-        planner: Planner,
-        driving: &Driving,
-        is_new: bool,
-    ) -> Result<Self, Failure> {
-        let lease = workspace.lease(&id)?;
+    fn open(site: &Site, mut seat: Seat, planner: Planner, driving: &Driving) -> Result<Self, Failure> {
         let fallback = fallback(site, driving)?;
         let progress = Arc::new(Progress::new());
-        watch(&workspace, &progress, driving.output);
-        if is_new {
-            let opened = EventBody::SessionOpened { principal: Principal::Planner.to_string(), model: planner.spec };
-            workspace.journal().append(&id, &[opened], Durability::Process)?;
+        watch(&seat.workspace, &progress, driving.output);
+        if let Some(opened) = seat.opening.take() {
+            seat.record(opened)?;
         }
-        let budget = budget(site, driving, &workspace.view(&id)?)?;
+        let budget = budget(site, driving, &seat.view)?;
         if let (session_micro_usd, turn_time_ms) = typed(driving)
             && session_micro_usd.or(turn_time_ms).is_some()
         {
-            let bounds = EventBody::BoundsSet { session_micro_usd, turn_time_ms };
-            workspace.journal().append(&id, &[bounds], Durability::Process)?;
+            seat.record(EventBody::BoundsSet { session_micro_usd, turn_time_ms })?;
         }
-        let view = workspace.view(&id)?;
+        let Seat { workspace, view, lease, .. } = seat;
+        let id = lease.session().clone();
         let tools = site.tools(workspace.clone(), builtin(), approver(driving.headless, &progress))?;
         let session = ToolSession::open(&workspace, id, Principal::Planner, site.grant(), &view.observed)?;
         Ok(Self {

@@ -81,6 +81,7 @@ fn calls_of(event: &Event) -> Vec<&CallId> {
         | EventBody::RetryPlanned { .. }
         | EventBody::BoundsSet { .. }
         | EventBody::Compacted { .. }
+        | EventBody::ViewKept { .. }
         | EventBody::PolicyStated { .. }
         | EventBody::ToolStated { .. }
         | EventBody::CommitFinished { .. } => Vec::new(),
