@@ -147,7 +147,7 @@ impl<'a> Turn<'a> {
             definitions = self.driver.tools.registry().definitions(self.driver.session.grant()) => definitions?,
         };
         let system = system_prompt(&self.driver.tools.secrets(self.driver.session.grant()));
-        let frame = Frame { system, tools: definitions };
+        let frame = Frame::new(system, definitions, self.frame.as_ref());
         let (window, context) = (self.window(), self.context(&frame));
         let left = window.saturating_sub(context.likely_tokens());
         if may_compact
@@ -181,7 +181,7 @@ impl<'a> Turn<'a> {
     /// Asks the model; `None` when it was cancelled.
     async fn ask(
         &self,
-        Frame { system, tools }: &Frame,
+        Frame { system, tools, .. }: &Frame,
         messages: &[Message],
         need: &Need,
         reservation: &Reservation,
@@ -270,7 +270,7 @@ impl<'a> Turn<'a> {
         let from = self.view.messages.len() - kept;
         let most_bytes = usize::try_from(self.window().saturating_mul(TRANSCRIPT_BYTES_OF_TOKEN)).unwrap_or(usize::MAX);
         let messages = [Message::said(Role::User, &transcript(&self.view.messages[..from], most_bytes))];
-        let frame = Frame { system: SUMMARY_PROMPT.to_owned(), tools: Vec::new() };
+        let frame = Frame::new(SUMMARY_PROMPT.to_owned(), Vec::new(), None);
         let summary_tokens = SUMMARY_TOKENS.min(self.window() / SUMMARY_PART);
         let need = self.need(Context::new(&frame, &messages).most_tokens(), summary_tokens);
         let reservation = match self.reserve(number, Purpose::Compaction, &need)? {

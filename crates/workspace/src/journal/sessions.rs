@@ -86,11 +86,11 @@ impl Journal {
     /// Feeds the events of one chapter after `after` to `take`.
     pub(crate) fn read_chapter(&self, chapter: &Chapter, after: u64, take: &mut impl FnMut(Event)) -> Result<()> {
         let query =
-            format!("{EVENT} WHERE session = ?1 AND sequence > ?2 AND sequence <= ?3 ORDER BY sequence LIMIT ?4");
+            format!("{EVENT} WHERE session = ?1 AND sequence > ?2 AND sequence <= ?3 ORDER BY sequence LIMIT {PAGE}");
         let mut after = after.cast_signed();
         loop {
             let through = chapter.through.cast_signed();
-            let page = self.select(&query, params![chapter.session.as_str(), after, through, count(PAGE)])?;
+            let page = self.select(&query, params![chapter.session.as_str(), after, through])?;
             let Some(last) = page.last() else { return Ok(()) };
             after = last.sequence.cast_signed();
             page.into_iter().for_each(&mut *take);

@@ -1,18 +1,16 @@
 //! A view as data, so that going on with a session need not replay what is before it.
 
-use serde::{Deserialize, Serialize};
-
 use super::SessionView;
 
-/// The format of kept views. A view of another is not read: its session is replayed.
-const FORMAT: u32 = 1;
+/// How kept views begin, with the number of their format. A view of another is not read: its session is replayed.
+const FORMAT: &[u8] = b"boxagnts view 1\n";
 
 /// Events after which keeping a view is worth a write.
 const LEAST_EVENTS: usize = 256;
 
-/// Bytes of a small event. A view is kept again when what came since is as long as it, so that each event pays for about
-/// one more of itself, however long the session.
-const BYTES_OF_EVENT: usize = 512;
+/// Bytes of views that one event may pay for. A view is kept again when what came since has paid for it, so that keeping costs
+/// every event the same, however long the session.
+const BYTES_OF_EVENT: usize = 1024;
 
 /// A view that is kept, or about to be.
 #[derive(Debug)]
@@ -20,22 +18,6 @@ pub struct KeptView {
     /// The last event that it has applied.
     pub(crate) through: u64,
     pub(crate) bytes: Vec<u8>,
-}
-
-#[derive(Serialize)]
-struct Written<'a> {
-    format: u32,
-    view: &'a SessionView,
-}
-
-#[derive(Deserialize)]
-struct Read {
-    view: SessionView,
-}
-
-#[derive(Deserialize)]
-struct Format {
-    format: u32,
 }
 
 /// What came after a view was read. It is no part of what the view says.
@@ -61,18 +43,15 @@ impl Since {
 impl SessionView {
     /// Returns the view that was kept, unless it was written in another format.
     pub(crate) fn of_kept(kept: &KeptView) -> Option<Self> {
-        let Format { format } = serde_json::from_slice(&kept.bytes).ok()?;
-        if format != FORMAT {
-            return None;
-        }
-        let Read { view } = serde_json::from_slice(&kept.bytes).ok()?;
+        let view: Self = serde_json::from_slice(kept.bytes.strip_prefix(FORMAT)?).ok()?;
         let since = Since { events: 0, bytes: kept.bytes.len() };
         (view.last_sequence == kept.through).then_some(Self { since, ..view })
     }
 
     /// Returns the view as it is kept.
     pub(crate) fn to_kept(&self) -> serde_json::Result<KeptView> {
-        let bytes = serde_json::to_vec(&Written { format: FORMAT, view: self })?;
+        let mut bytes = FORMAT.to_vec();
+        serde_json::to_writer(&mut bytes, self)?;
         Ok(KeptView { through: self.last_sequence, bytes })
     }
 
