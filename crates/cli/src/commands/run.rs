@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use policy::{Budget, Principal};
 use protocol::{CallId, EventBody, MicroUsd, SessionId, TurnId, TurnOutcome};
-use providers::{Delta, ModelFacts, Price, ScriptedModel};
+use providers::{Delta, ScriptedModel};
 use query::{Driver, TurnLimits, Turned};
 use tools::{ToolSession, Tools, builtin};
 use workspace::{
@@ -131,7 +131,7 @@ fn script(file: &Path, call_ids: providers::CallIds) -> Result<Planner, Failure>
     let text = std::fs::read_to_string(&file).map_err(unreadable)?;
     let model = ScriptedModel::parse(&text, call_ids)
         .map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
-    let facts = ModelFacts { price: Some(Price::free()), ..ModelFacts::default() };
+    let facts = model.facts().clone();
     let planner = query::Planner { model: Arc::new(model), facts };
     Ok(Planner { spec: format!("{SCRIPT}{}", file.display()), planner })
 }
