@@ -493,7 +493,7 @@ fn replaying(turns: u64) -> std::time::Duration {
         assert_eq!(view.messages.len() as u64, turns);
         started.elapsed()
     };
-    (0..3).map(|_| replay()).min().unwrap()
+    (0..5).map(|_| replay()).min().unwrap()
 }
 
 #[test]

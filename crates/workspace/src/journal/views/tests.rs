@@ -183,6 +183,51 @@ fn a_fork_begins_with_a_view_that_is_not_beyond_its_point() {
 }
 
 #[test]
+fn a_long_view_is_kept_as_rarely_as_it_is_long() {
+    let mut long = SessionView::default();
+    long.answer = "x".repeat(1 << 20);
+    let mut view = SessionView::of_kept(&long.to_kept().unwrap()).unwrap();
+    let named = EventBody::SessionNamed { name: "n".into() };
+    let due = (1_u64..).find(|sequence| {
+        view.apply(&Event { sequence: *sequence, session: session(1), recorded_at_ms: 0, body: named.clone() });
+        view.is_due()
+    });
+    assert_eq!(due, Some(1_025), "an event pays for a KiB, and the view is a MiB and a little more");
+}
+
+/// Which nobody does, and a journal may say.
+#[test]
+fn what_a_fork_said_before_it_was_one_is_not_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let workspace = telling(folder.path());
+    append(&workspace, 2, &turn(9, false));
+    work(&workspace, 1, 2, true);
+    let turns = workspace.journal().turns(&session(1)).unwrap();
+    workspace.fork(&session(2), &turns[1], "planner", "m").unwrap();
+    assert_replayed(&workspace, 2);
+    assert_eq!(answer(&workspace, 2), "answer 9");
+}
+
+#[test]
+fn what_another_process_appended_is_in_the_view_that_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let workspace = open(folder.path());
+    append(&workspace, 1, &[opened()]);
+    (1..200).for_each(|number| append(&workspace, 1, &turn(number, false)));
+    let mut live = workspace.view(&session(1)).unwrap();
+    let bounds = EventBody::BoundsSet { session_micro_usd: Some(7), turn_time_ms: None };
+    append(&open(folder.path()), 1, &[bounds]);
+    for event in workspace.journal().append(&session(1), &turn(200, false), Durability::Process).unwrap() {
+        live.apply(&event);
+    }
+    let kept = workspace.to_keep(&session(1), &live).unwrap();
+    assert!(kept.is_some());
+    close(&workspace, 1, 200, kept.as_ref());
+    assert_eq!(workspace.view(&session(1)).unwrap().session_micro_usd, Some(7));
+    assert_replayed(&workspace, 1);
+}
+
+#[test]
 fn a_view_is_kept_when_what_came_since_is_as_long() {
     let folder = tempfile::tempdir().unwrap();
     let workspace = open(folder.path());
