@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use protocol::{
-    Arguments, CallId, CallOutcome, CallUsage, ContentHash, DecisionRecord, EventBody, Level, ModelReply, Part, Purpose,
-    SessionId, Spending, StopReason, TokenUsage, ToolCall, ToolResult, TurnId, TurnOutcome, Verdict,
+    Arguments, CallId, CallOutcome, CallUsage, ContentHash, DecisionRecord, EventBody, Level, ModelReply, Part,
+    Purpose, SessionId, Spending, StopReason, TokenUsage, ToolCall, ToolResult, TurnId, TurnOutcome, Verdict,
 };
 use testkit::open;
 use workspace::{Durability, SessionView, Workspace};
@@ -65,7 +65,9 @@ pub(crate) fn measure() -> Result<Vec<Row>> {
 impl Story<'_> {
     fn append(&mut self, bodies: &[EventBody]) -> Result<()> {
         let events = self.workspace.journal().append(&self.session, bodies, Durability::Process)?;
-        events.iter().for_each(|event| self.view.apply(event));
+        for event in &events {
+            self.view.apply(event);
+        }
         Ok(())
     }
 

@@ -244,7 +244,7 @@ mod tests {
         let tool = ToolDefinition { name: "read".into(), description: "Reads.".into(), input_schema: schema };
         let first = Frame::new("s".into(), vec![tool.clone()], None);
         let same = Frame::new("s".into(), vec![tool.clone()], Some(&first));
-        assert_eq!((&same, same.bytes), (&first, frame_bytes("s", &[tool.clone()])));
+        assert_eq!((&same, same.bytes), (&first, frame_bytes("s", std::slice::from_ref(&tool))));
         let longer = ToolDefinition { description: "Reads a file.".into(), ..tool };
         let other = Frame::new("s".into(), vec![longer.clone()], Some(&first));
         assert_eq!(other.bytes, frame_bytes("s", &[longer]));

@@ -201,7 +201,9 @@ impl Seat {
 
     fn record(&mut self, body: EventBody) -> Result<(), Failure> {
         let events = self.workspace.journal().append(self.lease.session(), &[body], Durability::Process)?;
-        events.iter().for_each(|event| self.view.apply(event));
+        for event in &events {
+            self.view.apply(event);
+        }
         Ok(())
     }
 }

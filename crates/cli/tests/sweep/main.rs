@@ -162,7 +162,10 @@ fn spent(events: &[Value]) -> [u64; 2] {
 /// all that was reserved. That the accounts hold exactly this, verification shows.
 fn assert_paid(events: &[Value], expected: [u64; 2], what: &str) {
     let spent = spent(events);
-    assert!(spent.iter().zip(expected).all(|(spent, expected)| *spent >= expected), "{what}: {spent:?} of {expected:?}");
+    assert!(
+        spent.iter().zip(expected).all(|(spent, expected)| *spent >= expected),
+        "{what}: {spent:?} of {expected:?}"
+    );
 }
 
 /// The journal is a whole chain that this machine signed, and its accounts are what its records add up to.

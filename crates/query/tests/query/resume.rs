@@ -187,7 +187,10 @@ async fn a_long_turn_leaves_a_view_from_which_the_next_goes_on() {
     assert_eq!(kept(&runtime), 1);
 
     let model = Answering::new(|_, _| Ok(text("done")));
-    assert_eq!(work(&driver(&runtime, &session, model.clone()), "go on").await, Turned { answer: "done".into(), ..done() });
+    assert_eq!(
+        work(&driver(&runtime, &session, model.clone()), "go on").await,
+        Turned { answer: "done".into(), ..done() }
+    );
     assert_eq!(model.sent()[0].messages.len(), 2 * 80 + 2, "all that was said, and the new task");
     assert_eq!(kept(&runtime), 1, "little came since");
     let mut replayed = SessionView::default();

@@ -87,7 +87,9 @@ impl Recount {
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let name: String = row.get(0)?;
-            let is = read(row.get(1)?).zip(read(row.get(2)?)).map(|(spent, reserved)| Balance { spent, reserved });
+            let is = read(row.get_ref(1)?.as_str()?)
+                .zip(read(row.get_ref(2)?.as_str()?))
+                .map(|(spent, reserved)| Balance { spent, reserved });
             if is != Some(balances.remove(&name).unwrap_or_default()) {
                 differing.insert(name);
             }
@@ -109,7 +111,7 @@ fn differing_reservations(
     while let Some(row) = rows.next()? {
         let (turn, number): (String, u32) = (row.get(0)?, row.get(1)?);
         let accounts: Option<[String; 3]> = serde_json::from_str(&row.get::<_, String>(3)?).ok();
-        let is = accounts.zip(read(row.get(4)?)).zip(Some(row.get::<_, String>(2)?));
+        let is = accounts.zip(read(row.get_ref(4)?.as_str()?)).zip(Some(row.get::<_, String>(2)?));
         let is = is.map(|((accounts, spending), session)| (session, accounts, spending));
         if held.remove(&(turn.clone(), number)) != is {
             differing.push(format!("turn {turn}"));
@@ -119,6 +121,6 @@ fn differing_reservations(
     Ok(differing)
 }
 
-fn read(text: String) -> Option<Spending> {
-    serde_json::from_str(&text).ok()
+fn read(text: &str) -> Option<Spending> {
+    serde_json::from_str(text).ok()
 }

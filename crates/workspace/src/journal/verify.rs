@@ -11,8 +11,8 @@ use serde::Serialize;
 use super::breaks::{Break, Standing};
 use super::chain::{Head, JournalId, hex};
 use super::checkpoint::{Checkpoint, PublicKey};
-use super::walk::{self, Entry};
 use super::recount::Recount;
+use super::walk::{self, Entry};
 use super::{Journal, Result, failed, open, standing, views};
 use moved::Suspects;
 

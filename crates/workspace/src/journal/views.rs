@@ -11,11 +11,7 @@ const LAST: &str = "SELECT body FROM events WHERE session = ?1 AND kind = 'view_
 
 impl Pen<'_> {
     /// Keeps a view in the place of the one before, which is freed.
-    pub(super) fn keep_view(
-        &mut self,
-        session: &SessionId,
-        kept: &KeptView,
-    ) -> std::result::Result<Event, Failure> {
+    pub(super) fn keep_view(&mut self, session: &SessionId, kept: &KeptView) -> std::result::Result<Event, Failure> {
         let mut statement = self.transaction().prepare_cached("INSERT OR REPLACE INTO views VALUES (?1, ?2)")?;
         statement.execute(params![session.as_str(), kept.bytes])?;
         drop(statement);
@@ -34,7 +30,8 @@ impl Journal {
         else {
             return Ok(None);
         };
-        let rows = self.rows("SELECT bytes FROM views WHERE session = ?1", [session], |row| row.get::<_, Vec<u8>>(0))?;
+        let rows =
+            self.rows("SELECT bytes FROM views WHERE session = ?1", [session], |row| row.get::<_, Vec<u8>>(0))?;
         let is_it = |bytes: &Vec<u8>| ContentHash::of(bytes) == view;
         Ok(rows.into_iter().find(is_it).map(|bytes| KeptView { through, bytes }))
     }
@@ -55,7 +52,8 @@ pub(super) fn altered(connection: &Connection) -> rusqlite::Result<Vec<String>> 
     let mut altered = Vec::new();
     while let Some(row) = rows.next()? {
         let session: String = row.get(0)?;
-        let body: Option<String> = connection.prepare_cached(LAST)?.query_row([&session], |row| row.get(0)).optional()?;
+        let body: Option<String> =
+            connection.prepare_cached(LAST)?.query_row([&session], |row| row.get(0)).optional()?;
         let is = ContentHash::of(row.get_ref(1)?.as_blob()?);
         if body.as_deref().and_then(said).is_none_or(|(_, ought)| ought != is) {
             altered.push(session);

@@ -147,8 +147,7 @@ fn a_session_reads_as_its_conversation() {
         replied(1, 2, &[], StopReason::EndTurn),
         closed(1, TurnOutcome::Done),
     ]);
-    let turn =
-        TurnView { turn: turn_id(1), text: "task 1".into(), model_calls: 2, outcome: Some(TurnOutcome::Done) };
+    let turn = TurnView { turn: turn_id(1), text: "task 1".into(), model_calls: 2, outcome: Some(TurnOutcome::Done) };
     let expected = SessionView {
         principal: "user".into(),
         model: "openai/x".into(),
@@ -453,7 +452,9 @@ proptest! {
         let (before, after) = events.split_at(at.min(events.len()));
         let kept = SessionView::replay(before).to_kept().unwrap();
         let mut view = SessionView::of_kept(&kept).unwrap();
-        after.iter().for_each(|event| view.apply(event));
+        for event in after {
+            view.apply(event);
+        }
         prop_assert_eq!(view, SessionView::replay(&events));
     }
 

@@ -35,9 +35,15 @@ fn turn(number: u64, is_summary: bool) -> Vec<EventBody> {
         stop: StopReason::EndTurn,
     };
     let purpose = if is_summary { Purpose::Compaction } else { Purpose::Reply };
-    let called =
-        EventBody::ModelCalled { turn: turn.clone(), number: 1, model: "m".into(), purpose, reserved: Spending::default() };
-    let summary = EventBody::Compacted { turn: turn.clone(), number: 1, summary: format!("all until {number}"), kept: 1 };
+    let called = EventBody::ModelCalled {
+        turn: turn.clone(),
+        number: 1,
+        model: "m".into(),
+        purpose,
+        reserved: Spending::default(),
+    };
+    let summary =
+        EventBody::Compacted { turn: turn.clone(), number: 1, summary: format!("all until {number}"), kept: 1 };
     let opened = EventBody::TurnOpened { turn: turn.clone(), text: format!("task {number}") };
     let replied = EventBody::ModelReplied { turn, number: 1, reply, spent: Spending::default() };
     [opened, called, replied].into_iter().chain(is_summary.then_some(summary)).collect()
@@ -135,7 +141,10 @@ fn a_view_of_another_format_is_not_read() {
     let text = String::from_utf8(kept.bytes).unwrap();
     let other = |bytes: String| SessionView::of_kept(&KeptView { through: 0, bytes: bytes.into_bytes() });
     assert!(other(text.replace("view 1", "view 2")).is_none());
-    assert!(SessionView::of_kept(&KeptView { through: 9, bytes: text.clone().into_bytes() }).is_none(), "of another end");
+    assert!(
+        SessionView::of_kept(&KeptView { through: 9, bytes: text.clone().into_bytes() }).is_none(),
+        "of another end"
+    );
     assert!(other(text[1..].to_owned()).is_none());
 }
 
@@ -188,7 +197,7 @@ fn a_long_view_is_kept_as_rarely_as_it_is_long() {
     long.answer = "x".repeat(1 << 20);
     let mut view = SessionView::of_kept(&long.to_kept().unwrap()).unwrap();
     let named = EventBody::SessionNamed { name: "n".into() };
-    let due = (1_u64..).find(|sequence| {
+    let due = (1_u64..9_999).find(|sequence| {
         view.apply(&Event { sequence: *sequence, session: session(1), recorded_at_ms: 0, body: named.clone() });
         view.is_due()
     });
@@ -252,12 +261,16 @@ fn a_view_is_kept_when_what_came_since_is_as_long() {
 /// What happens to some session.
 #[derive(Debug, Clone)]
 enum Step {
-    Work { keeps: bool },
+    Work {
+        keeps: bool,
+    },
     Sum,
     Name,
     /// A process dies in the middle of a turn, and the next goes on with it.
     Break,
-    Fork { at: usize },
+    Fork {
+        at: usize,
+    },
 }
 
 fn steps() -> impl Strategy<Value = Vec<(usize, Step)>> {
