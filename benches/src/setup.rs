@@ -14,9 +14,13 @@ pub(crate) fn binary() -> Result<PathBuf> {
 
 /// Returns a figure of `/proc/self/status`: `VmHWM`, the most memory that was resident, or `VmRSS`, what is now.
 pub(crate) fn memory(name: &str) -> Result<String> {
+    Ok(format!("{} MiB", memory_kib(name)? >> 10))
+}
+
+/// Returns the same in KiB.
+pub(crate) fn memory_kib(name: &str) -> Result<usize> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let of = |line: &str| line.strip_prefix(name)?.strip_prefix(':').map(|rest| rest.trim().to_owned());
     let figure = status.lines().find_map(of).with_context(|| format!("no {name} in /proc/self/status"))?;
-    let kib: u64 = figure.trim_end_matches(" kB").parse()?;
-    Ok(format!("{} MiB", kib >> 10))
+    Ok(figure.trim_end_matches(" kB").parse()?)
 }

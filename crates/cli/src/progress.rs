@@ -83,10 +83,7 @@ impl Progress {
 
     /// Returns what was spent, as a person reads it.
     pub(crate) fn spent(&self) -> String {
-        let spent = *self.spent.lock().expect("no holder panics");
-        let calls = if spent.model_calls == 1 { "call" } else { "calls" };
-        let money = if spent.micro_usd == 0 { String::new() } else { format!(", {}", MicroUsd::new(spent.micro_usd)) };
-        format!("{} model {calls}, {} tokens{money}", spent.model_calls, spent.tokens)
+        spent(&self.spent.lock().expect("no holder panics"))
     }
 
     /// Shows what runs now.
@@ -118,6 +115,13 @@ impl Progress {
             bar.finish_and_clear();
         }
     }
+}
+
+/// Returns what was spent, as a person reads it.
+pub(crate) fn spent(spent: &Spending) -> String {
+    let calls = if spent.model_calls == 1 { "call" } else { "calls" };
+    let money = if spent.micro_usd == 0 { String::new() } else { format!(", {}", MicroUsd::new(spent.micro_usd)) };
+    format!("{} model {calls}, {} tokens{money}", spent.model_calls, spent.tokens)
 }
 
 fn cut(text: &str) -> String {

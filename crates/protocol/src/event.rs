@@ -124,6 +124,12 @@ pub enum EventBody {
         /// Messages at the end of the conversation that stay as they are.
         kept: usize,
     },
+    /// A view of the session as it was after the event numbered `through` was kept, so that going on need not read what is
+    /// before. It follows from the events: where it is missing, or not what its hash says, they are read instead.
+    ViewKept {
+        through: u64,
+        view: ContentHash,
+    },
     /// What the decisions that name `digest` were made by: rules, network, grant, limits. Once for each session and process.
     PolicyStated {
         digest: ContentHash,

@@ -10,6 +10,10 @@
 //! [[reply]]
 //! expect = "Quick start"      # the last message must say this
 //! text = "Done."
+//!
+//! [model]                     # may be left out: it costs nothing
+//! input_usd_per_mtok = 1
+//! output_usd_per_mtok = 10
 //! ```
 
 use std::sync::Mutex;
@@ -23,8 +27,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::assembly::violation;
+use crate::facts::ModelFacts;
 use crate::failure::failure;
 use crate::model::{CallIds, Delta, DeltaSink, Model, ModelRequest};
+use crate::price::Price;
 
 /// A script that cannot be played.
 #[derive(Debug, thiserror::Error)]
@@ -74,12 +80,16 @@ pub struct ScriptedCall {
 #[serde(deny_unknown_fields)]
 struct Script {
     reply: Vec<ScriptedReply>,
+    /// What there is to know of the model that the script stands in for.
+    #[serde(default)]
+    model: ModelFacts,
 }
 
 /// A deterministic model. Which entry answers follows from the request alone (how often the assistant has spoken in
 /// it), so that a resumed conversation goes on where it stopped.
 pub struct ScriptedModel {
     replies: Vec<Step>,
+    facts: ModelFacts,
     call_ids: CallIds,
 }
 
@@ -95,7 +105,15 @@ impl ScriptedModel {
     /// # Errors
     /// [`ScriptError::Syntax`], or [`ScriptError::Reply`] for an entry that makes no sense.
     pub fn parse(text: &str, call_ids: CallIds) -> Result<Self, ScriptError> {
-        Self::from_replies(toml::from_str::<Script>(text)?.reply, call_ids)
+        let Script { reply, model } = toml::from_str(text)?;
+        let played = Self::from_replies(reply, call_ids)?;
+        let price = model.price.or(played.facts.price);
+        Ok(Self { facts: ModelFacts { price, ..model }, ..played })
+    }
+
+    /// Returns what the script says of its model, which is free where nothing is said of its price.
+    pub fn facts(&self) -> &ModelFacts {
+        &self.facts
     }
 
     /// Returns the model that gives `replies`, in order.
@@ -107,7 +125,8 @@ impl ScriptedModel {
         for (number, reply) in (1..).zip(&replies) {
             check(reply, number == last).map_err(|problem| ScriptError::Reply { number, problem })?;
         }
-        Ok(Self { replies: steps(replies), call_ids })
+        let facts = ModelFacts { price: Some(Price::free()), ..ModelFacts::default() };
+        Ok(Self { replies: steps(replies), facts, call_ids })
     }
 
     fn step(&self, spoken: usize) -> Option<&Step> {
@@ -234,6 +253,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::price::Reserved;
 
     const SCRIPT: &str = r#"
         [[reply]]
@@ -333,6 +353,16 @@ mod tests {
         let many = vec![said(Role::Assistant, vec![]); 1000];
         assert_eq!(ask(&model, &many).await.unwrap().text(), "again");
         assert_eq!(ask(&model, &many[..1]).await.unwrap().text(), "again");
+    }
+
+    #[test]
+    fn a_script_costs_nothing_unless_it_says_so() {
+        let price = |text: &str| script(text).unwrap().facts().price.clone().unwrap();
+        assert_eq!(price("[[reply]]"), Price::free());
+        let of = Reserved { input_tokens: 1_000_000, output_tokens: 100_000 };
+        let priced = price("[[reply]]\n[model]\ninput_usd_per_mtok = 1\noutput_usd_per_mtok = 10");
+        assert_eq!(priced.worst_cost(of).get(), 2_000_000);
+        assert!(script("[[reply]]\n[model]\ninput_usd_per_mtok = 1").is_err(), "half a price is none");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! How much of a model's context window a conversation takes, and what of it a summary can stand for.
 
+use std::io::{self, Write};
+
 use protocol::{Arguments, Message, Part, Role, ToolDefinition};
 use serde_json::Value;
 use workspace::Counted;
@@ -24,15 +26,23 @@ const RESULT_CHARS: usize = 4_000;
 pub(crate) struct Frame {
     pub(crate) system: String,
     pub(crate) tools: Vec<ToolDefinition>,
+    bytes: u64,
 }
 
 impl Frame {
-    fn bytes(&self) -> u64 {
-        let tool = |tool: &ToolDefinition| {
-            bytes(&tool.name) + bytes(&tool.description) + json_bytes(&tool.input_schema) + FRAME_BYTES
-        };
-        bytes(&self.system) + self.tools.iter().map(tool).sum::<u64>() + FRAME_BYTES
+    /// Returns a frame, which may be `last` again: then its length is known.
+    pub(crate) fn new(system: String, tools: Vec<ToolDefinition>, last: Option<&Self>) -> Self {
+        let same = last.filter(|last| last.system == system && last.tools == tools);
+        let bytes = same.map_or_else(|| frame_bytes(&system, &tools), |last| last.bytes);
+        Self { system, tools, bytes }
     }
+}
+
+fn frame_bytes(system: &str, tools: &[ToolDefinition]) -> u64 {
+    let tool = |tool: &ToolDefinition| {
+        bytes(&tool.name) + bytes(&tool.description) + json_bytes(&tool.input_schema) + FRAME_BYTES
+    };
+    bytes(system) + tools.iter().map(tool).sum::<u64>() + FRAME_BYTES
 }
 
 /// What a model is sent, and how long a part of it was found to be.
@@ -47,7 +57,7 @@ pub(crate) struct Context<'a> {
 
 impl<'a> Context<'a> {
     pub(crate) fn new(frame: &Frame, messages: &'a [Message]) -> Self {
-        Self { messages, frame_bytes: frame.bytes(), counted: None, is_new_frame: true }
+        Self { messages, frame_bytes: frame.bytes, counted: None, is_new_frame: true }
     }
 
     /// Returns the context of `model`, of which a part was counted: that holds for the same model only.
@@ -120,8 +130,25 @@ fn bytes(text: &str) -> u64 {
     text.len() as u64
 }
 
+/// Returns how long a value is as text, which is never made.
 fn json_bytes(value: &Value) -> u64 {
-    value.to_string().len() as u64
+    let mut count = Count(0);
+    serde_json::to_writer(&mut count, value).expect("a value can be written, and counting cannot fail");
+    count.0
+}
+
+/// Counts what is written.
+struct Count(u64);
+
+impl Write for Count {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn arguments_bytes(arguments: &Arguments) -> u64 {
@@ -186,7 +213,7 @@ mod tests {
     }
 
     fn context<'a>(messages: &'a [Message], counted: Option<&'a Counted>) -> Context<'a> {
-        let frame = Frame { system: "s".into(), tools: Vec::new() };
+        let frame = Frame::new("s".into(), Vec::new(), None);
         Context::new(&frame, messages).counted("m", counted, false)
     }
 
@@ -208,6 +235,20 @@ mod tests {
         assert!((901..1_000).contains(&measured.most_tokens()) && (901..920).contains(&measured.likely_tokens()));
         assert!(context(&messages[..1], Some(&known)).most_tokens() > 4_000, "it was counted after");
         assert!(context(&messages, Some(&counted("other"))).most_tokens() > 4_000, "its tokens are others");
+    }
+
+    #[test]
+    fn a_frame_is_measured_again_when_it_is_another() {
+        let schema = serde_json::json!({ "type": "object", "é\n": [1, 2.5, null] });
+        assert_eq!(json_bytes(&schema), schema.to_string().len() as u64);
+        let tool = ToolDefinition { name: "read".into(), description: "Reads.".into(), input_schema: schema };
+        let first = Frame::new("s".into(), vec![tool.clone()], None);
+        let same = Frame::new("s".into(), vec![tool.clone()], Some(&first));
+        assert_eq!((&same, same.bytes), (&first, frame_bytes("s", std::slice::from_ref(&tool))));
+        let longer = ToolDefinition { description: "Reads a file.".into(), ..tool };
+        let other = Frame::new("s".into(), vec![longer.clone()], Some(&first));
+        assert_eq!(other.bytes, frame_bytes("s", &[longer]));
+        assert!(other.bytes > first.bytes);
     }
 
     #[test]

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use policy::Budget;
-use protocol::{ChangeSetId, CommitOutcome, EventBody, ToolCall, TurnId, TurnOutcome};
+use protocol::{EventBody, ToolCall, TurnId, TurnOutcome};
 use providers::{DeltaSink, Model, Price};
 use tokio_util::sync::CancellationToken;
 use tools::{Finished, RegistryError, ToolSession, Tools, ToolsError};
-use workspace::{ChangeSetState, Durability, JournalError, PendingCall, SessionView, Workspace};
+use workspace::{Durability, JournalError, PendingCall, SessionView, Workspace};
 
 use crate::machine::{Machine, TurnLimits};
 use crate::purse::{Purse, Stopwatch};
@@ -79,7 +79,7 @@ impl Driver<'_> {
     ) -> Result<Turned, QueryError> {
         let mut turn = self.turn(turn, view)?;
         for call in turn.view.pending.clone() {
-            if self.conclude(&turn.view, &call)?.is_none() {
+            if self.conclude(&call)?.is_none() {
                 self.tools.abandon(self.session, &call)?;
             }
         }
@@ -92,7 +92,7 @@ impl Driver<'_> {
     /// Goes on with the last turn of `view`, which was cut short: calls that had taken effect are concluded, the others
     /// run, and the count of model calls goes on.
     pub async fn resume(&self, view: SessionView, deltas: &mut dyn DeltaSink) -> Result<Turned, QueryError> {
-        let last = view.turns.last().ok_or(QueryError::NothingToResume)?;
+        let last = view.turn.as_ref().ok_or(QueryError::NothingToResume)?;
         let (id, model_calls) = (last.turn.clone(), last.model_calls);
         let mut turn = self.turn(id.clone(), view)?;
         turn.append(&[EventBody::TurnResumed { turn: id }], Durability::Process)?;
@@ -101,7 +101,7 @@ impl Driver<'_> {
         }
         let mut pending = Vec::new();
         for call in turn.view.pending.clone() {
-            if self.conclude(&turn.view, &call)?.is_none() {
+            if self.conclude(&call)?.is_none() {
                 pending.push(call.proposal);
             }
         }
@@ -122,25 +122,12 @@ impl Driver<'_> {
 
     /// Records the end of a call whose changes were committed before the process ended; `None` when nothing of it took
     /// effect, so that it may run.
-    fn conclude(&self, view: &SessionView, call: &PendingCall) -> Result<Option<Finished>, QueryError> {
+    fn conclude(&self, call: &PendingCall) -> Result<Option<Finished>, QueryError> {
         // What was held goes on where it stood, and knows what it returns.
-        if call.held.is_some() {
+        if call.held.is_some() || (call.committed.is_empty() && !call.staged) {
             return Ok(None);
         }
-        let committed = |id: &&ChangeSetId| {
-            view.change_sets.iter().any(|set| {
-                set.change_set == **id
-                    && matches!(
-                        &set.state,
-                        ChangeSetState::Ended(CommitOutcome::Committed) | ChangeSetState::Undone { .. }
-                    )
-            })
-        };
-        let done: Vec<_> = call.change_sets.iter().filter(committed).cloned().collect();
-        if done.is_empty() && !call.staged {
-            return Ok(None);
-        }
-        Ok(Some(self.tools.conclude(self.session, call, &done)?))
+        Ok(Some(self.tools.conclude(self.session, call, &call.committed)?))
     }
 
     pub(crate) fn is_parallel(&self, call: &ToolCall) -> bool {

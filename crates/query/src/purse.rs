@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use policy::{Budget, Exceeded, Need, Reservation, Room, reserve};
 use protocol::{BudgetScope, Event, EventBody, Measure, SessionId, Spending, TurnId, TurnOutcome};
-use workspace::{Balance, Durability, Journal, JournalError};
+use workspace::{Balance, Journal, JournalError, KeptView};
 
 /// The accounts that one turn of one session counts for.
 pub(crate) struct Purse<'a> {
@@ -29,12 +29,12 @@ impl Purse<'_> {
         called: impl FnOnce(Spending) -> EventBody,
     ) -> Result<Result<(Reservation, Vec<Event>), Exceeded>, JournalError> {
         let mut made = None;
-        let decide = |balances: &[Balance]| {
+        let decide = |balances: &[Balance; 3]| {
             let reservation = reserve(need, &self.rooms(balances), cost)?;
             made = Some(reservation);
             Ok((reservation.spending, called(reservation.spending)))
         };
-        let events = self.journal.reserve(self.session, &self.accounts(), (&self.turn, number), decide)?;
+        let events = self.journal.reserve(self.session, (&self.turn, number), decide)?;
         Ok(events.map(|events| (made.expect("a reservation that was decided"), events)))
     }
 
@@ -61,16 +61,16 @@ impl Purse<'_> {
         Ok(())
     }
 
-    /// Records the end of the turn, and the time since its last call.
-    pub(crate) fn close(&self, outcome: TurnOutcome) -> Result<Vec<Event>, JournalError> {
+    /// Records the end of the turn, and the time since its last call; `kept` is kept with it.
+    pub(crate) fn close(&self, outcome: TurnOutcome, kept: Option<&KeptView>) -> Result<Vec<Event>, JournalError> {
         let spent = Spending { time_ms: self.watch.lap_ms(), ..Spending::default() };
         let closed = EventBody::TurnClosed { turn: self.turn.clone(), outcome, spent };
-        self.journal.debit(self.session, &self.accounts(), &spent, &[closed], Durability::Power)
+        self.journal.close(self.session, &self.turn, &spent, &closed, kept)
     }
 
     /// Returns when the time is over that the accounts have left, and which of them ends it.
     pub(crate) fn deadline(&self) -> Result<(Instant, Exceeded), JournalError> {
-        let balances = self.journal.balances(&self.accounts())?;
+        let balances = self.journal.balances(self.session, &self.turn)?;
         let rooms = self.rooms(&balances);
         let tightest =
             rooms.iter().filter(|room| room.scope != BudgetScope::Call).min_by_key(|room| room.left().time_ms);
@@ -80,7 +80,7 @@ impl Purse<'_> {
         Ok((Instant::now() + Duration::from_millis(left), exceeded))
     }
 
-    fn rooms(&self, balances: &[Balance]) -> Vec<Room> {
+    fn rooms(&self, balances: &[Balance; 3]) -> Vec<Room> {
         let room = |(scope, balance): (BudgetScope, &Balance)| Room {
             scope,
             limit: *self.budget.of(scope),
@@ -88,11 +88,6 @@ impl Purse<'_> {
         };
         let call = Room { scope: BudgetScope::Call, limit: self.budget.call, taken: Spending::default() };
         std::iter::once(call).chain(SCOPES.into_iter().zip(balances).map(room)).collect()
-    }
-
-    fn accounts(&self) -> [String; 3] {
-        let Self { turn, session, journal, .. } = self;
-        [format!("turn {turn}"), format!("session {session}"), format!("day {}", journal.today())]
     }
 }
 

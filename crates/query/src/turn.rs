@@ -3,7 +3,7 @@
 //! What the model is sent is the session's view, which takes every event that is appended. So a turn that was cut short
 //! goes on with exactly what it had.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
@@ -147,7 +147,7 @@ impl<'a> Turn<'a> {
             definitions = self.driver.tools.registry().definitions(self.driver.session.grant()) => definitions?,
         };
         let system = system_prompt(&self.driver.tools.secrets(self.driver.session.grant()));
-        let frame = Frame { system, tools: definitions };
+        let frame = Frame::new(system, definitions, self.frame.as_ref());
         let (window, context) = (self.window(), self.context(&frame));
         let left = window.saturating_sub(context.likely_tokens());
         if may_compact
@@ -181,7 +181,7 @@ impl<'a> Turn<'a> {
     /// Asks the model; `None` when it was cancelled.
     async fn ask(
         &self,
-        Frame { system, tools }: &Frame,
+        Frame { system, tools, .. }: &Frame,
         messages: &[Message],
         need: &Need,
         reservation: &Reservation,
@@ -267,7 +267,7 @@ impl<'a> Turn<'a> {
         let from = self.view.messages.len() - kept;
         let most_bytes = usize::try_from(self.window().saturating_mul(TRANSCRIPT_BYTES_OF_TOKEN)).unwrap_or(usize::MAX);
         let messages = [Message::said(Role::User, &transcript(&self.view.messages[..from], most_bytes))];
-        let frame = Frame { system: SUMMARY_PROMPT.to_owned(), tools: Vec::new() };
+        let frame = Frame::new(SUMMARY_PROMPT.to_owned(), Vec::new(), None);
         let summary_tokens = SUMMARY_TOKENS.min(self.window() / SUMMARY_PART);
         let need = self.need(Context::new(&frame, &messages).most_tokens(), summary_tokens);
         let reservation = match self.reserve(number, Purpose::Compaction, &need)? {
@@ -311,7 +311,7 @@ impl<'a> Turn<'a> {
     fn summary(&self, text: &str, kept: usize) -> String {
         let mut sections = vec![format!("[The conversation up to here, summed up]\n{}", text.trim())];
         let from = self.view.messages.len() - kept;
-        let task = self.view.turns.last().map_or("", |turn| turn.text.as_str());
+        let task = self.view.turn.as_ref().map_or("", |turn| turn.text.as_str());
         if !self.view.messages[from..].contains(&Message::said(Role::User, task)) {
             sections.push(format!("[The task, in the person's own words]\n{}", cut(task, self.repeated_bytes())));
         }
@@ -330,12 +330,11 @@ impl<'a> Turn<'a> {
 
     /// Returns the files that the session changed, the last first, and those that it read.
     fn files(&self) -> Vec<String> {
-        let sets = self.view.change_sets.iter().rev().filter_map(|set| set.changes.as_ref());
-        let path = |mount: &str, path: &str| format!("{mount}/{path}");
-        let changed = sets.flat_map(|set| set.changes.iter().map(|change| path(&set.mount, &change.path)));
-        let read = self.view.observed.iter().map(|seen| path(&seen.mount, &seen.path));
-        let mut known = BTreeSet::new();
-        changed.chain(read).filter(|path| known.insert(path.clone())).collect()
+        let mut changed: Vec<_> = self.view.changed.iter().collect();
+        changed.sort_by_key(|(_, sequence)| Reverse(**sequence));
+        let read = self.view.observed.iter().map(|seen| format!("{}/{}", seen.mount, seen.path));
+        let read = read.filter(|path| !self.view.changed.contains_key(path));
+        changed.into_iter().map(|(path, _)| path.clone()).chain(read).collect()
     }
 
     /// Runs calls beside each other; a batch of one is a call in order.
@@ -372,7 +371,8 @@ impl<'a> Turn<'a> {
             }
             self.catch_up()?;
         }
-        self.take(&self.purse.close(outcome.clone())?);
+        let kept = self.driver.workspace.to_keep(self.purse.session, &self.view)?;
+        self.take(&self.purse.close(outcome.clone(), kept.as_ref())?);
         Ok(Turned { outcome, answer: self.view.answer })
     }
 

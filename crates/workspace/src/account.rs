@@ -218,6 +218,7 @@ impl SessionAccount {
             | EventBody::ApprovalAsked { .. }
             | EventBody::ApprovalAnswered { .. }
             | EventBody::ApprovalRevoked { .. }
+            | EventBody::ViewKept { .. }
             | EventBody::LookupStarted { .. } => {}
         }
     }

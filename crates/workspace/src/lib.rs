@@ -50,9 +50,7 @@ pub use journal::{
     SessionSummary, Standing, TurnPlace, Verification, session_name,
 };
 pub use lease::{LeaseError, SessionLease};
-pub use projection::{
-    CallView, ChangeSetView, Counted, FinishedCall, PendingCall, SentRequest, SessionView, StagedView, TurnView,
-};
+pub use projection::{Counted, FinishedCall, KeptView, PendingCall, SentRequest, SessionView, StagedView, TurnView};
 pub use secrets::{
     InvalidValue, Kept, Keychain, KeychainError, Removed, SecretError, SecretService, SecretStore, Stored, StoredSecret,
 };

@@ -1,33 +1,37 @@
-//! A session as its events tell it.
+//! A session as its events tell it: what it takes to go on with it, and nothing that only was.
+
+mod kept;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use policy::EffectClass;
 use protocol::{
-    CallId, CallOutcome, CallUsage, ChangeSet, ChangeSetId, CommitMode, CommitOutcome, ContentHash, DecisionRecord,
-    Event, EventBody, HeldCall, HeldChanges, Message, ModelReply, Observation, Part, Purpose, Role, Spending,
-    StopReason, TokenUsage, ToolCall, ToolResult, TurnId, TurnOutcome, Verdict,
+    CallId, CallOutcome, CallUsage, ChangeSet, ChangeSetId, CommitMode, CommitOutcome, ContentHash, Event, EventBody,
+    HeldCall, HeldChanges, Message, ModelReply, Observation, Part, Purpose, Role, StopReason, TokenUsage, ToolCall,
+    ToolResult, TurnId, TurnOutcome, Verdict,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::journal::ChangeSetState;
+pub use kept::KeptView;
+use kept::Since;
 
 /// One session, replayed. It can be kept live by applying each event as it is appended.
-#[derive(Debug, Clone, Default, PartialEq)]
+///
+/// All of it is kept now and then ([`EventBody::ViewKept`]): whoever changes a field gives [`kept`] another format.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct SessionView {
     pub principal: String,
     pub model: String,
     /// What a model is sent. The calls of a reply are followed by one message with their results, in the order of the
     /// calls; only [`Self::pending`] calls of the last reply lack theirs.
     pub messages: Vec<Message>,
-    pub turns: Vec<TurnView>,
-    /// Every call that was decided or finished, in order.
-    pub calls: Vec<CallView>,
+    /// The last turn.
+    pub turn: Option<TurnView>,
     /// Calls of the last reply that may still run, in the order of the reply.
     pub pending: Vec<PendingCall>,
-    /// Every change set that was about to be committed, or met a conflict, in order.
-    pub change_sets: Vec<ChangeSetView>,
+    /// The files that change sets were about to change, below their mounts, with the last event that said so.
+    pub changed: BTreeMap<String, u64>,
     /// What the session's calls saw last of each file, sorted by mount and path.
     pub observed: Vec<Observation>,
     /// What was staged and not committed yet, by mount.
@@ -56,31 +60,13 @@ pub struct SessionView {
     unfinished: bool,
     /// The next reply goes on with the text of the last.
     continued: bool,
-    /// Decisions about change sets of which nothing came yet.
-    decided: BTreeMap<ChangeSetId, (Option<CallId>, DecisionRecord)>,
-    /// Where each is in [`Self::calls`], and in [`Self::change_sets`]: a long session has many.
-    call_places: Places<CallId>,
-    change_set_places: Places<ChangeSetId>,
-}
-
-/// Where things are in a list. It follows from the list, so that no two views differ by it.
-#[derive(Debug, Clone)]
-struct Places<K>(BTreeMap<K, usize>);
-
-impl<K> Default for Places<K> {
-    fn default() -> Self {
-        Self(BTreeMap::new())
-    }
-}
-
-impl<K> PartialEq for Places<K> {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
+    /// What came since the view that this one was read from.
+    #[serde(skip)]
+    since: Since,
 }
 
 /// What a provider counted of a conversation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
     /// Whose tokens they are.
     pub model: String,
@@ -91,36 +77,14 @@ pub struct Counted {
 }
 
 /// One turn.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TurnView {
     pub turn: TurnId,
     pub text: String,
-    pub opened_at_ms: u64,
     /// Calls of the model so far; goes on when the turn is resumed.
     pub model_calls: u32,
-    /// What is known of its tokens, added up; `None` where no reply said.
-    pub usage: TokenUsage,
-    /// What its budgets were debited.
-    pub spent: Spending,
     /// `None` while it is open.
     pub outcome: Option<TurnOutcome>,
-}
-
-impl TurnView {
-    fn spend(&mut self, spent: &Spending, usage: &TokenUsage) {
-        self.spent = self.spent.plus(spent);
-        add(&mut self.usage, usage);
-    }
-}
-
-/// One tool call.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CallView {
-    pub call: CallId,
-    pub tool: String,
-    /// The last decision about it.
-    pub decision: Option<DecisionRecord>,
-    pub finished: Option<FinishedCall>,
 }
 
 /// How a call ended.
@@ -143,13 +107,13 @@ impl FinishedCall {
 }
 
 /// A call that was proposed and has no result.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PendingCall {
     pub proposal: ToolCall,
-    /// The last decision about it; it does not say whether the tool ran.
-    pub decision: Option<DecisionRecord>,
-    /// What it committed, began to commit, or could not; their states are in [`SessionView::change_sets`].
-    pub change_sets: Vec<ChangeSetId>,
+    /// What it began to commit and did not end.
+    pub intended: Vec<ChangeSetId>,
+    /// What it committed, taken back since or not: it took effect.
+    pub committed: Vec<ChangeSetId>,
     /// It changed what is staged: it is not run again.
     pub staged: bool,
     /// What it sent, or was about to send, when it ran: each with its method.
@@ -161,12 +125,13 @@ pub struct PendingCall {
 impl PendingCall {
     /// Returns a call that nothing was done about yet.
     pub fn new(proposal: ToolCall) -> Self {
-        Self { proposal, decision: None, change_sets: Vec::new(), staged: false, requests: Vec::new(), held: None }
+        let (intended, committed) = (Vec::new(), Vec::new());
+        Self { proposal, intended, committed, staged: false, requests: Vec::new(), held: None }
     }
 }
 
 /// A request that was allowed, and so may have been made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SentRequest {
     pub method: String,
     /// Scheme, host and port, with the path where that is known.
@@ -196,7 +161,7 @@ impl fmt::Display for SentRequest {
 }
 
 /// What a session staged in one mount and has not committed.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StagedView {
     pub staged: HeldChanges,
     /// Effects among them that a person was asked about, and allowed.
@@ -207,18 +172,6 @@ impl StagedView {
     fn new(staged: &HeldChanges) -> Self {
         Self { staged: staged.clone(), approved: BTreeSet::new() }
     }
-}
-
-/// One change set.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ChangeSetView {
-    pub change_set: ChangeSetId,
-    pub call: Option<CallId>,
-    pub decision: Option<DecisionRecord>,
-    /// `None` if nothing was ever intended: it met a conflict.
-    pub changes: Option<ChangeSet>,
-    pub undoes: Option<ChangeSetId>,
-    pub state: ChangeSetState,
 }
 
 /// What the model reads of calls whose reply was cut off: they may lack their end, so they never run.
@@ -239,19 +192,15 @@ impl SessionView {
         view
     }
 
-    /// Returns the last turn while it is open.
-    pub fn open_turn(&self) -> Option<&TurnView> {
-        self.turns.last().filter(|turn| turn.outcome.is_none())
-    }
-
-    /// Returns how the last turn that was closed ended.
-    pub fn last_outcome(&self) -> Option<&TurnOutcome> {
-        self.turns.iter().rev().find_map(|turn| turn.outcome.as_ref())
+    /// Tells whether the last turn is open, or ended before it was done.
+    pub fn is_unfinished(&self) -> bool {
+        self.turn.as_ref().is_some_and(|turn| turn.outcome != Some(TurnOutcome::Done))
     }
 
     /// Takes the next event.
     pub fn apply(&mut self, event: &Event) {
         self.last_sequence = event.sequence;
+        self.since.count();
         match &event.body {
             EventBody::SessionOpened { principal, model } | EventBody::SessionForked { principal, model, .. } => {
                 (self.principal, self.model) = (principal.clone(), model.clone());
@@ -262,30 +211,35 @@ impl SessionView {
                 self.session_micro_usd = session_micro_usd.or(self.session_micro_usd);
                 self.turn_time_ms = turn_time_ms.or(self.turn_time_ms);
             }
-            EventBody::TurnOpened { turn, text } => self.open(turn, text, event.recorded_at_ms),
+            EventBody::TurnOpened { turn, text } => self.open(turn, text),
             EventBody::TurnResumed { turn } => self.change_turn(turn, |turn| turn.outcome = None),
-            EventBody::TurnClosed { turn, outcome, spent } => self.change_turn(turn, |turn| {
-                turn.spend(spent, &TokenUsage::default());
-                turn.outcome = Some(outcome.clone());
-            }),
+            EventBody::TurnClosed { turn, outcome, .. } => {
+                self.change_turn(turn, |turn| turn.outcome = Some(outcome.clone()));
+            }
             EventBody::ModelCalled { turn, number, model, purpose, .. } => {
                 self.call_model(turn, *number, model, *purpose);
             }
-            EventBody::ModelReplied { turn, number, reply, spent } => {
-                self.change_turn(turn, |turn| turn.spend(spent, &reply.usage));
+            EventBody::ModelReplied { number, reply, .. } => {
                 if self.compacting.take() != Some(*number) {
                     self.reply(reply);
                 }
             }
-            EventBody::ModelFailed { turn, spent, .. } | EventBody::ModelAbandoned { turn, spent, .. } => {
-                self.change_turn(turn, |turn| turn.spend(spent, &TokenUsage::default()));
-            }
             EventBody::Compacted { summary, kept, .. } => self.compact(summary, *kept),
-            EventBody::RetryPlanned { .. }
+            EventBody::CallFinished { .. } => self.finish_call(&event.body),
+            EventBody::CommitIntended { change_set, call, changes, .. } => {
+                self.intend(event.sequence, change_set, call.as_ref(), changes);
+            }
+            EventBody::CommitFinished { change_set, outcome } => self.finish_commit(change_set, outcome),
+            EventBody::ModelFailed { .. }
+            | EventBody::ModelAbandoned { .. }
+            | EventBody::RetryPlanned { .. }
             | EventBody::SessionNamed { .. }
+            | EventBody::ViewKept { .. }
             | EventBody::PolicyStated { .. }
             | EventBody::ToolStated { .. }
             | EventBody::CallProposed { .. }
+            | EventBody::CallDecided { .. }
+            | EventBody::CommitDecided { .. }
             | EventBody::LookupStarted { .. }
             | EventBody::RequestFinished { .. }
             | EventBody::ApprovalAsked { .. }
@@ -303,31 +257,19 @@ impl SessionView {
             EventBody::CallHeld { call, held } => {
                 self.change_pending(call, |pending| pending.held = Some(held.clone()));
             }
-            EventBody::CallDecided { call, tool, decision, .. } => self.decide_call(call, tool, decision),
-            EventBody::CallFinished { .. } => self.finish_call(&event.body),
-            EventBody::CommitDecided { change_set, call, decision } => {
-                self.decided.insert(change_set.clone(), (call.clone(), decision.clone()));
-            }
-            EventBody::CommitIntended { change_set, call, changes, undoes } => {
-                let set = self.change_set(change_set, call.as_ref());
-                (set.changes, set.undoes) = (Some(changes.clone()), undoes.clone());
-            }
-            EventBody::CommitFinished { change_set, outcome } => self.finish_commit(change_set, outcome),
         }
     }
 
-    fn open(&mut self, turn: &TurnId, text: &str, opened_at_ms: u64) {
+    fn open(&mut self, turn: &TurnId, text: &str) {
         self.answer_all(ABANDONED);
         (self.unfinished, self.continued, self.answered) = (false, false, false);
         self.answer.clear();
         self.messages.push(Message::said(Role::User, text));
-        let (turn, text) = (turn.clone(), text.to_owned());
-        let (usage, spent) = (TokenUsage::default(), Spending::default());
-        self.turns.push(TurnView { turn, text, opened_at_ms, model_calls: 0, usage, spent, outcome: None });
+        self.turn = Some(TurnView { turn: turn.clone(), text: text.to_owned(), model_calls: 0, outcome: None });
     }
 
     fn change_turn(&mut self, turn: &TurnId, change: impl FnOnce(&mut TurnView)) {
-        if let Some(turn) = self.turns.iter_mut().rev().find(|known| known.turn == *turn) {
+        if let Some(turn) = self.turn.as_mut().filter(|last| last.turn == *turn) {
             change(turn);
         }
     }
@@ -391,11 +333,6 @@ impl SessionView {
         results.sort_by_key(|part| calls.iter().position(|call| is_answer(part, call)));
     }
 
-    fn decide_call(&mut self, call: &CallId, tool: &str, decision: &DecisionRecord) {
-        self.call(call, tool).decision = Some(decision.clone());
-        self.change_pending(call, |pending| pending.decision = Some(decision.clone()));
-    }
-
     fn change_pending(&mut self, call: &CallId, change: impl FnOnce(&mut PendingCall)) {
         if let Some(pending) = self.pending.iter_mut().find(|pending| pending.proposal.call == *call) {
             change(pending);
@@ -403,8 +340,7 @@ impl SessionView {
     }
 
     fn finish_call(&mut self, event: &EventBody) {
-        let EventBody::CallFinished { call, tool, result, observed, .. } = event else { return };
-        self.call(call, tool).finished = FinishedCall::of(event);
+        let EventBody::CallFinished { call, result, observed, .. } = event else { return };
         for seen in observed {
             self.observe(seen);
         }
@@ -439,62 +375,23 @@ impl SessionView {
         self.staged.retain(|_, known| known.staged.change_set != *change_set);
     }
 
-    fn finish_commit(&mut self, change_set: &ChangeSetId, outcome: &CommitOutcome) {
+    fn intend(&mut self, sequence: u64, id: &ChangeSetId, call: Option<&CallId>, changes: &ChangeSet) {
+        let paths = changes.changes.iter().map(|change| format!("{}/{}", changes.mount, change.path));
+        self.changed.extend(paths.map(|path| (path, sequence)));
+        if let Some(pending) = self.pending.iter_mut().find(|pending| Some(&pending.proposal.call) == call) {
+            pending.intended.push(id.clone());
+        }
+    }
+
+    fn finish_commit(&mut self, id: &ChangeSetId, outcome: &CommitOutcome) {
         if *outcome == CommitOutcome::Committed {
-            self.unstage(change_set);
+            self.unstage(id);
         }
-        let set = self.change_set(change_set, None);
-        set.state = ChangeSetState::Ended(outcome.clone());
-        let undoes = set.undoes.clone();
-        if let (CommitOutcome::Committed, Some(undone)) = (outcome, undoes) {
-            self.undo(&undone, change_set);
+        let Some(pending) = self.pending.iter_mut().find(|pending| pending.intended.contains(id)) else { return };
+        pending.intended.retain(|intended| intended != id);
+        if *outcome == CommitOutcome::Committed {
+            pending.committed.push(id.clone());
         }
-    }
-
-    /// Marks `undone` as taken back, which brings what it had taken back itself into effect again, and so on.
-    fn undo(&mut self, undone: &ChangeSetId, by: &ChangeSetId) {
-        let mut next = Some((undone.clone(), Some(by.clone())));
-        // Each step goes to an earlier set, so this ends.
-        let mut end = self.change_sets.len();
-        while let Some((id, by)) = next.take() {
-            let Some(at) = self.change_sets[..end].iter().position(|set| set.change_set == id) else { return };
-            let set = &mut self.change_sets[at];
-            let undoer = by.is_none().then(|| id.clone());
-            set.state = match by {
-                Some(by) => ChangeSetState::Undone { by },
-                None => ChangeSetState::Ended(CommitOutcome::Committed),
-            };
-            next = set.undoes.clone().map(|earlier| (earlier, undoer));
-            end = at;
-        }
-    }
-
-    fn call(&mut self, call: &CallId, tool: &str) -> &mut CallView {
-        let at = *self.call_places.0.entry(call.clone()).or_insert_with(|| {
-            self.calls.push(CallView { call: call.clone(), tool: tool.to_owned(), decision: None, finished: None });
-            self.calls.len() - 1
-        });
-        &mut self.calls[at]
-    }
-
-    fn change_set(&mut self, id: &ChangeSetId, call: Option<&CallId>) -> &mut ChangeSetView {
-        let known = self.change_set_places.0.get(id).copied();
-        let at = known.unwrap_or_else(|| self.new_change_set(id, call));
-        &mut self.change_sets[at]
-    }
-
-    fn new_change_set(&mut self, id: &ChangeSetId, call: Option<&CallId>) -> usize {
-        let (decided_call, decision) =
-            self.decided.remove(id).map_or((None, None), |(call, record)| (call, Some(record)));
-        let call = call.cloned().or(decided_call);
-        let pending = self.pending.iter_mut().find(|pending| Some(&pending.proposal.call) == call.as_ref());
-        if let Some(pending) = pending {
-            pending.change_sets.push(id.clone());
-        }
-        let (change_set, state) = (id.clone(), ChangeSetState::Intended);
-        self.change_set_places.0.insert(id.clone(), self.change_sets.len());
-        self.change_sets.push(ChangeSetView { change_set, call, decision, changes: None, undoes: None, state });
-        self.change_sets.len() - 1
     }
 }
 
@@ -513,20 +410,6 @@ fn counted(usage: &TokenUsage, messages: usize, model: &str) -> Option<Counted> 
 
 fn is_answer(result: &Part, call: &Part) -> bool {
     matches!((result, call), (Part::ToolResult(result), Part::ToolCall(call)) if result.call == call.call)
-}
-
-fn add(sum: &mut TokenUsage, usage: &TokenUsage) {
-    let plus = |sum: Option<u64>, more: Option<u64>| match (sum, more) {
-        (None, None) => None,
-        (sum, more) => Some(sum.unwrap_or(0).saturating_add(more.unwrap_or(0))),
-    };
-    *sum = TokenUsage {
-        input_tokens: plus(sum.input_tokens, usage.input_tokens),
-        output_tokens: plus(sum.output_tokens, usage.output_tokens),
-        cached_tokens: plus(sum.cached_tokens, usage.cached_tokens),
-        cache_write_tokens: plus(sum.cache_write_tokens, usage.cache_write_tokens),
-        reasoning_tokens: plus(sum.reasoning_tokens, usage.reasoning_tokens),
-    };
 }
 
 #[cfg(test)]

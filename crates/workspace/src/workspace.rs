@@ -16,7 +16,7 @@ use crate::diff::{DiffError, LineCount, line_counts, unified};
 use crate::exclude::exclude;
 use crate::journal::{Chapter, Custody, Durability, Journal, JournalError, Standing, TurnPlace, Verification};
 use crate::lease::{LeaseError, SessionLease};
-use crate::projection::SessionView;
+use crate::projection::{KeptView, SessionView};
 use crate::state::{State, at};
 
 /// A directory of the host and the guest's name for it.
@@ -147,11 +147,41 @@ impl Workspace {
         SessionLease::take(&self.state.locks(), session)
     }
 
-    /// Replays `session`, from the beginning of what it goes on from.
+    /// Returns `session` as it is now: the last view that was kept of it or of what it goes on from, and what came since.
     pub fn view(&self, session: &SessionId) -> std::result::Result<SessionView, JournalError> {
-        let mut view = SessionView::default();
-        self.journal.for_each_told(session, |event| view.apply(&event))?;
+        let story = self.journal.story(session)?;
+        let (mut view, from) = self.begun(&story)?;
+        let mut after = view.last_sequence;
+        for chapter in &story[from..] {
+            self.journal.read_chapter(chapter, after, &mut |event| view.apply(&event))?;
+            // Those of the next one are of another session.
+            after = 0;
+        }
         Ok(view)
+    }
+
+    /// Returns the view to go on from, and the chapter that it ends in: an empty one and the first where none can be read.
+    fn begun(&self, story: &[Chapter]) -> std::result::Result<(SessionView, usize), JournalError> {
+        for (at, chapter) in story.iter().enumerate().rev() {
+            let kept = self.journal.kept_view(chapter)?;
+            if let Some(view) = kept.as_ref().and_then(SessionView::of_kept) {
+                return Ok((view, at));
+            }
+        }
+        Ok((SessionView::default(), 0))
+    }
+
+    /// Returns the view of `session` that is to be kept, when so much came since the last that it is worth it. It is read from
+    /// the journal: `live` does not have what other processes appended meanwhile.
+    pub fn to_keep(
+        &self,
+        session: &SessionId,
+        live: &SessionView,
+    ) -> std::result::Result<Option<KeptView>, JournalError> {
+        if !live.is_due() {
+            return Ok(None);
+        }
+        self.view(session)?.to_kept().map(Some).map_err(JournalError::Unwritable)
     }
 
     /// Opens the session `id`, which goes on from a turn of another. Its whole outputs are there too.
@@ -160,12 +190,13 @@ impl Workspace {
         let Chapter { session: parent, through } = from.chapter.clone();
         let forked = EventBody::SessionForked { principal, model, parent, turn: from.turn.clone(), through };
         self.journal.append(id, &[forked], Durability::Power)?;
-        for call in self.view(id)?.calls {
-            if let Some(hash) = call.finished.and_then(|finished| finished.full_output) {
-                self.link_result(id, &call.call, &hash)?;
+        let mut kept = Vec::new();
+        self.journal.for_each_told(id, |event| {
+            if let EventBody::CallFinished { call, full_output: Some(hash), .. } = event.body {
+                kept.push((call, hash));
             }
-        }
-        Ok(())
+        })?;
+        kept.iter().try_for_each(|(call, hash)| self.link_result(id, call, hash))
     }
 
     /// Reads the whole journal to see whether it is what was written and signed.

@@ -40,16 +40,15 @@ pub(crate) async fn run(place: &Place, run: Run) -> Result<Exit, Failure> {
     }
     let site = Site::find(place)?;
     let workspace = site.workspace()?;
-    let (id, unpriced) = match &run.session {
+    let seat = match &run.session {
         Some(prefix) => {
             let id = find(&workspace, prefix)?;
-            let unpriced = workspace.view(&id)?.unpriced;
-            (id, unpriced)
+            Seat::take(workspace, &id)?
         }
-        None => (SessionId::from_random(random()), BTreeSet::new()),
+        None => Seat::new(workspace)?,
     };
-    let planner = planner(&site, &run.driving, run.driving.model.as_deref(), &unpriced)?;
-    let desk = Desk::open(&site, workspace, id, planner, &run.driving, run.session.is_none())?;
+    let planner = planner(&site, &run.driving, run.driving.model.as_deref(), &seat.view.unpriced)?;
+    let desk = Desk::open(&site, seat, planner, &run.driving)?;
     desk.work(Work::New(task)).await
 }
 
@@ -60,14 +59,15 @@ pub(crate) async fn resume(place: &Place, resume: Resume) -> Result<Exit, Failur
         Some(prefix) => find(&workspace, prefix)?,
         None => latest_unfinished(&workspace)?,
     };
-    let view = workspace.view(&id)?;
-    if view.turns.is_empty() || view.last_outcome() == Some(&TurnOutcome::Done) && view.open_turn().is_none() {
+    let seat = Seat::take(workspace, &id)?;
+    if !seat.view.is_unfinished() {
         return Err(Failure::usage(format!("session {id} has nothing left to do"))
             .hint(format!("give it a new task: boxagnts run --session {id} \"…\"")));
     }
-    let named = resume.driving.model.clone().or_else(|| Some(view.model.clone()).filter(|model| !model.is_empty()));
-    let planner = planner(&site, &resume.driving, named.as_deref(), &view.unpriced)?;
-    let desk = Desk::open(&site, workspace, id, planner, &resume.driving, false)?;
+    let model = Some(&seat.view.model).filter(|model| !model.is_empty());
+    let named = resume.driving.model.clone().or_else(|| model.cloned());
+    let planner = planner(&site, &resume.driving, named.as_deref(), &seat.view.unpriced)?;
+    let desk = Desk::open(&site, seat, planner, &resume.driving)?;
     desk.work(Work::Resume).await
 }
 
@@ -145,8 +145,9 @@ fn script(file: &Path, call_ids: providers::CallIds) -> Result<Planner, Failure>
     let text = std::fs::read_to_string(&file).map_err(unreadable)?;
     let model = ScriptedModel::parse(&text, call_ids)
         .map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
-    let (context_window, max_output_tokens) = (None, None);
-    let model = query::Planner { model: Arc::new(model), price: Price::free(), context_window, max_output_tokens };
+    let ModelFacts { context_window, max_output_tokens, price } = model.facts().clone();
+    let price = price.unwrap_or_else(Price::free);
+    let model = query::Planner { model: Arc::new(model), price, context_window, max_output_tokens };
     Ok(Planner { spec: format!("{SCRIPT}{}", file.display()), model, unpriced: false })
 }
 
@@ -201,6 +202,37 @@ enum Work {
     Resume,
 }
 
+/// A session that nobody else drives, as it is.
+struct Seat {
+    workspace: Arc<Workspace>,
+    view: SessionView,
+    /// Whether its opening has to be recorded before anything else.
+    is_new: bool,
+    lease: SessionLease,
+}
+
+impl Seat {
+    /// Returns a session that does not exist yet.
+    fn new(workspace: Arc<Workspace>) -> Result<Self, Failure> {
+        let lease = workspace.lease(&SessionId::from_random(random()))?;
+        Ok(Self { workspace, view: SessionView::default(), is_new: true, lease })
+    }
+
+    fn take(workspace: Arc<Workspace>, id: &SessionId) -> Result<Self, Failure> {
+        let lease = workspace.lease(id)?;
+        let view = workspace.view(id)?;
+        Ok(Self { workspace, view, is_new: false, lease })
+    }
+
+    fn record(&mut self, body: EventBody) -> Result<(), Failure> {
+        let events = self.workspace.journal().append(self.lease.session(), &[body], Durability::Process)?;
+        for event in &events {
+            self.view.apply(event);
+        }
+        Ok(())
+    }
+}
+
 /// Everything that one session is driven with.
 struct Desk {
     workspace: Arc<Workspace>,
@@ -218,42 +250,31 @@ struct Desk {
 }
 
 impl Desk {
-    fn open(
-        site: &Site,
-        workspace: Arc<Workspace>,
-        id: SessionId,
-        planner: Planner,
-        driving: &Driving,
-        is_new: bool,
-    ) -> Result<Self, Failure> {
-        let lease = workspace.lease(&id)?;
-        let before = workspace.view(&id)?;
-        let fallback = fallback(site, driving, &before.unpriced)?;
+    fn open(site: &Site, mut seat: Seat, planner: Planner, driving: &Driving) -> Result<Self, Failure> {
+        let fallback = fallback(site, driving, &seat.view.unpriced)?;
         let progress = Arc::new(Progress::new());
-        watch(&workspace, &progress, driving.output);
-        if is_new {
+        watch(&seat.workspace, &progress, driving.output);
+        if seat.is_new {
             let (principal, model) = (Principal::Planner.to_string(), planner.spec.clone());
-            workspace.journal().append(&id, &[EventBody::SessionOpened { principal, model }], Durability::Process)?;
+            seat.record(EventBody::SessionOpened { principal, model })?;
         }
         for unpriced in std::iter::once(&planner).chain(&fallback).filter(|planner| planner.unpriced) {
-            if !before.unpriced.contains(&unpriced.spec) {
-                let accepted = EventBody::UnknownPriceAccepted { model: unpriced.spec.clone() };
-                workspace.journal().append(&id, &[accepted], Durability::Process)?;
+            if !seat.view.unpriced.contains(&unpriced.spec) {
+                seat.record(EventBody::UnknownPriceAccepted { model: unpriced.spec.clone() })?;
             }
         }
-        let commit_mode = commit_mode(site, driving, &before, is_new)?;
-        if commit_mode != before.commit_mode {
-            let set = EventBody::CommitModeSet { mode: commit_mode };
-            workspace.journal().append(&id, &[set], Durability::Process)?;
+        let commit_mode = commit_mode(site, driving, &seat.view, seat.is_new)?;
+        if commit_mode != seat.view.commit_mode {
+            seat.record(EventBody::CommitModeSet { mode: commit_mode })?;
         }
-        let budget = budget(site, driving, &before)?;
+        let budget = budget(site, driving, &seat.view)?;
         if let (session_micro_usd, turn_time_ms) = typed(driving)
             && session_micro_usd.or(turn_time_ms).is_some()
         {
-            let bounds = EventBody::BoundsSet { session_micro_usd, turn_time_ms };
-            workspace.journal().append(&id, &[bounds], Durability::Process)?;
+            seat.record(EventBody::BoundsSet { session_micro_usd, turn_time_ms })?;
         }
-        let view = workspace.view(&id)?;
+        let Seat { workspace, view, lease, .. } = seat;
+        let id = lease.session().clone();
         let tools = site.tools(workspace.clone(), builtin(), approver(driving.headless, driving.park, &progress))?;
         let session = ToolSession::open(&workspace, id, Principal::Planner, site.grant(), &view.observed)?
             .committing(commit_mode, view.staged.clone());

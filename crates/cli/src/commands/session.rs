@@ -1,6 +1,6 @@
 //! `boxagnts session`: what happened, replayed from the journal.
 
-use protocol::{Arguments, Event, EventBody, Part, SessionId, TurnOutcome, Verdict, canonical};
+use protocol::{Arguments, Event, EventBody, Part, SessionId, Spending, TurnOutcome, Verdict, canonical};
 use workspace::{
     Durability, Passage, SessionSummary, TurnPlace, Workspace, block_for_terminal, for_terminal, session_name,
 };
@@ -9,7 +9,7 @@ use super::{moment, print};
 use crate::args::{Output, Place};
 use crate::boot::{Site, random};
 use crate::exit::{Exit, Failure};
-use crate::progress::{duration, finished};
+use crate::progress::{duration, finished, spent};
 use crate::translate::{amount, lookup};
 
 /// Sessions that are listed.
@@ -67,11 +67,12 @@ pub(crate) fn find(workspace: &Workspace, name: &str) -> Result<SessionId, Failu
 pub(crate) fn show(place: &Place, id: &str, turns: Option<u32>, output: Output) -> Result<Exit, Failure> {
     let workspace = Site::find(place)?.workspace()?;
     let id = find(&workspace, id)?;
-    let mut result = Ok(());
+    let (mut result, mut spending) = (Ok(()), Spending::default());
     let each = |event: Event| {
+        let of_turn = turn_spending(&mut spending, &event.body);
         let lines = match output {
             Output::Json => Some(json_line(&event)),
-            Output::Text => told(&event),
+            Output::Text => told(&event).map(|lines| lines + &of_turn),
         };
         if let (Some(lines), true) = (lines, result.is_ok()) {
             result = print(&lines);
@@ -164,6 +165,18 @@ fn turn<'a>(turns: &'a [TurnPlace], of: &SessionId, at: Option<&str>) -> Result<
         [found] => Ok(found),
         [] => Err(Failure::usage(format!("no turn of session {of} begins with `{}`", for_terminal(at))).hint(hint)),
         _ => Err(Failure::usage(format!("`{}` may mean {} turns", for_terminal(at), named.len())).hint(hint)),
+    }
+}
+
+/// Adds what `body` says was spent to what its turn spent before, and returns that where the turn ends.
+fn turn_spending(spending: &mut Spending, body: &EventBody) -> String {
+    if matches!(body, EventBody::TurnOpened { .. }) {
+        *spending = Spending::default();
+    }
+    *spending = spending.plus(body.spent().unwrap_or(&Spending::default()));
+    match body {
+        EventBody::TurnClosed { .. } if spending.model_calls > 0 => format!(" ({})", spent(spending)),
+        _ => String::new(),
     }
 }
 

@@ -21,6 +21,12 @@ use tracer::{Ended, Fault};
 
 const SCRIPT: &str = include_str!("script.toml");
 
+/// How the model fails in the middle; another takes its place at once. It costs nothing: what a call reserves depends on how long
+/// the results before it are, and a call that was interrupted has another.
+const FAILURE: &str = "[[reply]]\nfailure = { kind = \"unavailable\", message = \"busy\" }\n\n";
+
+const CONFIG: &str = "max_retries = 0\nfallback_model = \"script/.script/f.toml\"\n";
+
 /// A workspace with what the script works on, and the person's folder with the journal's key.
 struct Place {
     product: Product,
@@ -41,9 +47,11 @@ impl Place {
 
 fn place() -> Place {
     let product = Product::new();
-    for (path, content) in [("b.txt", "one\n"), ("c.txt", "kept\n"), ("e.txt", "gone\n"), (".script/s.toml", SCRIPT)] {
+    for (path, content) in [("b.txt", "one\n"), ("c.txt", "kept\n"), ("e.txt", "gone\n"), ("boxagnts.toml", CONFIG)] {
         product.write(path, content);
     }
+    product.write(".script/s.toml", &SCRIPT.replace("FAILURE", FAILURE));
+    product.write(".script/f.toml", &SCRIPT.replace("FAILURE", ""));
     Place { product, data: tempfile::tempdir().unwrap() }
 }
 
@@ -142,25 +150,47 @@ fn assert_kept(events: &[Value], stdout: &str) {
     }
 }
 
-/// The journal is a whole chain that this machine signed.
+/// Returns what the events say was spent, in model calls and millionths of a dollar. No call is left of which nobody heard.
+fn spent(events: &[Value]) -> [u64; 2] {
+    let of_type = |name: &'static str| events.iter().filter(move |event| event["type"] == name);
+    let ended = ["model_replied", "model_failed", "model_abandoned"].map(|name| of_type(name).count());
+    assert_eq!(of_type("model_called").count(), ended.iter().sum::<usize>(), "{events:?}");
+    ["model_calls", "micro_usd"].map(|measure| events.iter().filter_map(|event| event["spent"][measure].as_u64()).sum())
+}
+
+/// Whoever was interrupted has spent at least what an undisturbed run spends: what nobody heard of counts as if it had cost
+/// all that was reserved. That the accounts hold exactly this, verification shows.
+fn assert_paid(events: &[Value], expected: [u64; 2], what: &str) {
+    let spent = spent(events);
+    assert!(
+        spent.iter().zip(expected).all(|(spent, expected)| *spent >= expected),
+        "{what}: {spent:?} of {expected:?}"
+    );
+}
+
+/// The journal is a whole chain that this machine signed, and its accounts are what its records add up to.
 fn assert_whole(place: &Place) {
     let verified = place.run(&["audit", "verify"]);
     assert_eq!(verified.code, Some(0), "{verified:?}");
 }
 
-/// Returns what an undisturbed run leaves, and its points.
-fn undisturbed() -> (Left, Vec<String>) {
+/// Returns what an undisturbed run leaves and spends, and its points.
+fn undisturbed() -> (Left, [u64; 2], Vec<String>) {
     // The first run compiles the tools.
     run(&place(), Fault::None);
     let place = place();
     let ended = run(&place, Fault::None);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    (left(&place, &events(&place)), ended.points)
+    let events = events(&place);
+    let planned = events.iter().filter(|event| event["type"] == "retry_planned").count();
+    let cost = spent(&events);
+    assert!(planned == 1 && cost[1] > 0, "{planned} retries, {cost:?}");
+    (left(&place, &events), cost, ended.points)
 }
 
 /// Kills runs at `first` and every second point after it.
 fn kill(first: usize) {
-    let (expected, points) = undisturbed();
+    let (expected, cost, points) = undisturbed();
     assert!(expected.ended == "done" && expected.commits.len() == 4, "{expected:?}");
     let mut tried = 0;
     for at in (first..=points.len() + 1).step_by(2 * every(1)) {
@@ -172,6 +202,7 @@ fn kill(first: usize) {
         assert_whole(&place);
         let left = left(&place, &events);
         assert_eq!(left, expected, "killed at change {at}, {:?}", killed.points.last());
+        assert_paid(&events, cost, &format!("killed at change {at}"));
         tried += 1;
     }
     tell(&format!("killed at {tried} of {} points, each resumed to the same end", points.len()));
@@ -201,7 +232,7 @@ fn every(usual: usize) -> usize {
 
 #[test]
 fn failed_at_any_change_of_the_disk_a_run_says_so_and_can_go_on() {
-    let (expected, points) = undisturbed();
+    let (expected, cost, points) = undisturbed();
     let mut tried = 0;
     for (at, error) in (1..=points.len()).zip([Errno::ENOSPC, Errno::EIO].into_iter().cycle()).step_by(every(3)) {
         let place = place();
@@ -216,6 +247,7 @@ fn failed_at_any_change_of_the_disk_a_run_says_so_and_can_go_on() {
         assert_kept(&events, &failed.stdout);
         assert_whole(&place);
         let left = left(&place, &events);
+        assert_paid(&events, cost, &format!("{error} at change {at}"));
         // A call that could not do its work told the planner so; whatever said that it could has done it.
         let (at, name) = (at, &points[at - 1]);
         assert_eq!(left.ended, "done", "{error} at change {at}, {name}: {}", failed.stderr);

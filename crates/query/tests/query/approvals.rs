@@ -317,6 +317,10 @@ async fn a_new_task_ends_what_waited() {
     assert!(runtime.workspace.journal().is_moot(&questions(&runtime, &session)[0]).unwrap());
     answer(&runtime, &session, &approval, YES);
     assert_eq!(content(&runtime, "asked/a"), None);
+    // What was allowed to one call is not allowed to another, the same in every letter.
+    let turned = work(&driver(&runtime, &session, proposing(vec![writes("asked/a", "1")])), "write").await;
+    assert_ne!(waits(&turned), approval);
+    assert_eq!(content(&runtime, "asked/a"), None);
 }
 
 /// A service that counts what it is sent, and a session that was interrupted after it had sent something there.

@@ -167,9 +167,8 @@ async fn what_a_killed_process_had_reserved_counts_as_spent() {
     let opened = EventBody::TurnOpened { turn: turn.clone(), text: "do".into() };
     journal.append(session.id(), &[opened], Durability::Process).unwrap();
     let lost = Spending { model_calls: 1, tokens: 5_000, micro_usd: 40_000, time_ms: 10 };
-    let accounts = [format!("session {}", session.id())];
-    let decide = |_: &[workspace::Balance]| Ok::<_, ()>((lost, called(&turn, 1, lost)));
-    journal.reserve(session.id(), &accounts, (&turn, 1), decide).unwrap().unwrap();
+    let decide = |_: &[workspace::Balance; 3]| Ok::<_, ()>((lost, called(&turn, 1, lost)));
+    journal.reserve(session.id(), (&turn, 1), decide).unwrap().unwrap();
 
     let model = Answering::new(|_, _| Ok(text("done")));
     let mut driver = driver(&runtime, &session, model.clone());
@@ -178,9 +177,9 @@ async fn what_a_killed_process_had_reserved_counts_as_spent() {
     let view = runtime.workspace.view(session.id()).unwrap();
     let turned = driver.resume(view, &mut |_: Delta| {}).await.unwrap();
     assert_eq!(exceeded(&turned), (BudgetScope::Session, Measure::MicroUsd));
-    let abandoned = EventBody::ModelAbandoned { turn, number: 1, spent: Spending { time_ms: 0, ..lost } };
+    let abandoned = EventBody::ModelAbandoned { turn: turn.clone(), number: 1, spent: Spending { time_ms: 0, ..lost } };
     assert!(events(&runtime, &session).contains(&abandoned));
-    let balance = journal.balances(&accounts).unwrap()[0];
+    let [_, balance, _] = journal.balances(session.id(), &turn).unwrap();
     let without_time = |spending: Spending| Spending { time_ms: 0, ..spending };
     assert_eq!((without_time(balance.spent), balance.reserved), (without_time(lost), Spending::default()));
 
@@ -294,21 +293,6 @@ async fn one_call_has_a_time_of_its_own_and_is_tried_again() {
     assert_eq!(failure.kind, ModelFailureKind::Timeout);
     let retried = |event: &&EventBody| matches!(event, EventBody::RetryPlanned { .. });
     assert_eq!(events(&runtime, &session).iter().filter(retried).count(), 1);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_reserved_at_midnight_is_settled_on_the_day_that_it_was_reserved_on() {
-    let runtime = runtime();
-    let (session, journal) = (runtime.session(), runtime.workspace.journal());
-    let turn = TurnId::from_random(random());
-    let held = Spending { micro_usd: 7, ..Spending::default() };
-    let yesterday = ["day 1".to_owned()];
-    let decide = |_: &[workspace::Balance]| Ok::<_, ()>((held, called(&turn, 1, held)));
-    journal.reserve(session.id(), &yesterday, (&turn, 1), decide).unwrap().unwrap();
-    journal.settle(session.id(), (&turn, 1), &held, &[]).unwrap();
-    let balance = journal.balances(&yesterday).unwrap()[0];
-    assert_eq!((balance.spent, balance.reserved), (held, Spending::default()));
-    assert_eq!(journal.balances(&[format!("day {}", journal.today())]).unwrap()[0], workspace::Balance::default());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,7 +15,7 @@ use testkit::{Runtime, grant, random};
 use tools::ToolSession;
 use workspace::{Commit, Durability, SessionView};
 
-use crate::support::{Answering, called, driver, runtime, scripted, text};
+use crate::support::{Answering, called, driver, events, runtime, scripted, text, work};
 
 /// The call that was under way: it writes `new` into `a.txt`.
 fn proposal() -> ToolCall {
@@ -168,5 +168,33 @@ async fn a_turn_whose_answer_had_come_is_ended_and_nobody_is_asked() {
     let view = runtime.workspace.view(session.id()).unwrap();
     assert_eq!(driver.resume(view, &mut |_: Delta| {}).await.unwrap(), done());
     assert!(model.sent().is_empty());
-    assert_eq!(runtime.workspace.view(session.id()).unwrap().last_outcome(), Some(&TurnOutcome::Done));
+    assert!(!runtime.workspace.view(session.id()).unwrap().is_unfinished());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_turn_leaves_a_view_from_which_the_next_goes_on() {
+    let runtime = runtime();
+    std::fs::write(runtime.root().join("a.txt"), "old").unwrap();
+    let session = runtime.session();
+    let read = "[[reply]]\nrepeat = true\n[[reply.call]]\ntool = \"read\"\narguments = { path = \"a.txt\" }\n";
+    let mut long = driver(&runtime, &session, scripted(read));
+    (long.limits.model_calls, long.limits.repeats) = (80, 80);
+    assert_eq!(work(&long, "read").await.outcome, TurnOutcome::MaxTurns { limit: 80 });
+    let kept = |runtime: &Runtime| {
+        let events = events(runtime, &session);
+        events.iter().filter(|event| matches!(event, EventBody::ViewKept { .. })).count()
+    };
+    assert_eq!(kept(&runtime), 1);
+
+    let model = Answering::new(|_, _| Ok(text("done")));
+    assert_eq!(
+        work(&driver(&runtime, &session, model.clone()), "go on").await,
+        Turned { answer: "done".into(), ..done() }
+    );
+    assert_eq!(model.sent()[0].messages.len(), 2 * 80 + 2, "all that was said, and the new task");
+    assert_eq!(kept(&runtime), 1, "little came since");
+    let mut replayed = SessionView::default();
+    runtime.workspace.journal().for_each_told(session.id(), |event| replayed.apply(&event)).unwrap();
+    assert_eq!(runtime.workspace.view(session.id()).unwrap(), replayed);
+    assert!(runtime.workspace.verify().unwrap().breaks.is_empty());
 }

@@ -130,6 +130,11 @@ impl Pen<'_> {
         &self.transaction
     }
 
+    /// Returns the moment that the transaction's records bear.
+    pub(super) fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
     /// Keeps small contents.
     pub(super) fn keep(&self, contents: &[(ContentHash, Vec<u8>)]) -> Result<()> {
         let mut statement = self.transaction.prepare_cached("INSERT OR IGNORE INTO contents VALUES (?1, ?2)")?;
@@ -202,6 +207,7 @@ fn landmark(body: &EventBody) -> (Option<&'static str>, Option<&str>, Option<&st
     match body {
         EventBody::SessionOpened { .. } | EventBody::SessionForked { .. } => (Some("session_opened"), None, None),
         EventBody::SessionNamed { .. } => (Some("session_named"), None, None),
+        EventBody::ViewKept { .. } => (Some("view_kept"), None, None),
         EventBody::TurnOpened { .. } => (Some("turn_opened"), None, None),
         EventBody::TurnClosed { .. } => (Some("turn_closed"), None, None),
         EventBody::CommitIntended { change_set, undoes, .. } => {

@@ -36,6 +36,10 @@ pub enum Break {
     ContentMissing { sequence: i64, session: String, hash: String },
     /// The list of unfinished commits does not follow from the records.
     Unfinished { change_set: String },
+    /// A session's kept view is not what its record says.
+    ViewAltered { session: String },
+    /// What stands on an account, or is reserved, does not follow from the records.
+    Account { name: String },
     /// A table, index or trigger is not as it was made.
     Schema { name: String },
     /// The database itself is damaged.
@@ -103,6 +107,12 @@ impl fmt::Display for Break {
             ),
             Self::Unfinished { change_set } => {
                 write!(formatter, "the list of unfinished commits was altered: {change_set}")
+            }
+            Self::ViewAltered { session } => {
+                write!(formatter, "the kept view of session {session} was altered; the session is replayed without it")
+            }
+            Self::Account { name } => {
+                write!(formatter, "the account of {name} was altered: what stands on it is not what the records say")
             }
             Self::Schema { name } => write!(formatter, "`{name}` of the database is not as it was made"),
             Self::Damaged { reason } => write!(formatter, "the database is damaged: {reason}"),

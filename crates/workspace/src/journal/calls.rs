@@ -89,6 +89,7 @@ fn calls_of(event: &Event) -> Vec<&CallId> {
         | EventBody::CommitModeSet { .. }
         | EventBody::ApprovalRevoked { .. }
         | EventBody::Compacted { .. }
+        | EventBody::ViewKept { .. }
         | EventBody::PolicyStated { .. }
         | EventBody::ToolStated { .. }
         | EventBody::CommitFinished { .. } => Vec::new(),

@@ -1,9 +1,10 @@
 //! What is spent and reserved, for each account, in the same transaction as the event that says so.
 
 use protocol::{Event, EventBody, SessionId, Spending, TurnId};
-use rusqlite::{OptionalExtension as _, Transaction, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{Durability, Failure, Journal, JournalError, Result};
+use crate::projection::KeptView;
 
 /// What stands on one account.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -30,42 +31,37 @@ pub struct Held {
 /// A whole day in milliseconds; days are counted from the Unix epoch.
 const DAY_MS: u64 = 86_400_000;
 
-const BALANCE: &str = "SELECT spent, reserved FROM accounts WHERE name = ?1";
+/// Returns the accounts that what happens in `turn` on `day` counts for: the turn's, the session's and the day's.
+pub(super) fn accounts(session: &str, turn: &str, day: u64) -> [String; 3] {
+    [format!("turn {turn}"), format!("session {session}"), format!("day {day}")]
+}
+
+/// Returns the number of the day of a moment, by UTC.
+pub(super) fn day(at_ms: u64) -> u64 {
+    at_ms / DAY_MS
+}
 
 impl Journal {
-    /// Returns the number of today, by UTC and the host's clock.
-    pub fn today(&self) -> u64 {
-        self.now_ms() / DAY_MS
+    /// Returns what stands today on the accounts of `turn`, of `session` and of the day; nothing on one that was never used.
+    pub fn balances(&self, session: &SessionId, turn: &TurnId) -> Result<[Balance; 3]> {
+        let accounts = accounts(session.as_str(), turn.as_str(), day(self.now_ms()));
+        let writer = self.writer();
+        let balances = balances(&writer.connection, &accounts);
+        balances.map_err(|failure| failure.at(&self.path))
     }
 
-    /// Returns what stands on each of `accounts`, in their order; nothing on one that was never used.
-    pub fn balances(&self, accounts: &[String]) -> Result<Vec<Balance>> {
-        accounts.iter().map(|account| self.balance(account)).collect()
-    }
-
-    fn balance(&self, account: &str) -> Result<Balance> {
-        let texts = self.rows(BALANCE, [account], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
-        let balance =
-            |(spent, reserved): &(String, String)| Ok(Balance { spent: read(spent)?, reserved: read(reserved)? });
-        let found = texts.first().map(balance).transpose().map_err(|failure: Failure| failure.at(&self.path))?;
-        Ok(found.unwrap_or_default())
-    }
-
-    /// Reserves on every one of `accounts` at once what `decide` says, given what stands on them, and appends its event, which
-    /// names call `number` of `turn`. What it refuses changes nothing. Nobody else reserves in between.
+    /// Reserves on every account of `turn` at once what `decide` says, given what stands on them, and appends its event, which
+    /// names call `number` of it. What it refuses changes nothing. Nobody else reserves in between.
     pub fn reserve<R>(
         &self,
         session: &SessionId,
-        accounts: &[String],
         (turn, number): (&TurnId, u32),
-        decide: impl FnOnce(&[Balance]) -> std::result::Result<(Spending, EventBody), R>,
+        decide: impl FnOnce(&[Balance; 3]) -> std::result::Result<(Spending, EventBody), R>,
     ) -> Result<std::result::Result<Vec<Event>, R>> {
         let mut refused = None;
         let events = self.write(Durability::Process, |pen| {
-            let balances: Vec<Balance> = accounts
-                .iter()
-                .map(|account| balance(pen.transaction(), account))
-                .collect::<std::result::Result<_, _>>()?;
+            let accounts = accounts(session.as_str(), turn.as_str(), day(pen.now_ms()));
+            let balances = balances(pen.transaction(), &accounts)?;
             let (spending, event) = match decide(&balances) {
                 Ok(decided) => decided,
                 Err(refusal) => {
@@ -76,7 +72,7 @@ impl Journal {
             for (account, balance) in accounts.iter().zip(balances) {
                 set(pen.transaction(), account, &Balance { reserved: balance.reserved.plus(&spending), ..balance })?;
             }
-            hold(pen.transaction(), session, accounts, (turn, number), &spending)?;
+            hold(pen.transaction(), session, &accounts, (turn, number), &spending)?;
             Ok(vec![pen.append(session, &event, None)?])
         })?;
         Ok(refused.map_or(Ok(events), Err))
@@ -103,21 +99,26 @@ impl Journal {
         })
     }
 
-    /// Takes `spent`, which was never reserved, from every one of `accounts`, and appends `bodies`.
-    pub fn debit(
+    /// Appends the end of `turn`, flushed, takes `spent`, which was never reserved, from every account of it, and keeps the
+    /// session's view.
+    pub fn close(
         &self,
         session: &SessionId,
-        accounts: &[String],
+        turn: &TurnId,
         spent: &Spending,
-        bodies: &[EventBody],
-        durability: Durability,
+        closed: &EventBody,
+        kept: Option<&KeptView>,
     ) -> Result<Vec<Event>> {
-        self.write(durability, |pen| {
-            for account in accounts {
-                let balance = balance(pen.transaction(), account)?;
-                set(pen.transaction(), account, &Balance { spent: balance.spent.plus(spent), ..balance })?;
+        self.write(Durability::Power, |pen| {
+            for account in accounts(session.as_str(), turn.as_str(), day(pen.now_ms())) {
+                let balance = balance(pen.transaction(), &account)?;
+                set(pen.transaction(), &account, &Balance { spent: balance.spent.plus(spent), ..balance })?;
             }
-            bodies.iter().map(|body| pen.append(session, body, None)).collect()
+            let mut events = vec![pen.append(session, closed, None)?];
+            if let Some(kept) = kept {
+                events.push(pen.keep_view(session, kept)?);
+            }
+            Ok(events)
         })
     }
 
@@ -138,8 +139,13 @@ impl Journal {
     }
 }
 
-fn balance(transaction: &Transaction<'_>, account: &str) -> std::result::Result<Balance, Failure> {
-    let mut statement = transaction.prepare_cached(BALANCE)?;
+fn balances(connection: &Connection, accounts: &[String; 3]) -> std::result::Result<[Balance; 3], Failure> {
+    let [turn, session, day] = accounts;
+    Ok([balance(connection, turn)?, balance(connection, session)?, balance(connection, day)?])
+}
+
+fn balance(connection: &Connection, account: &str) -> std::result::Result<Balance, Failure> {
+    let mut statement = connection.prepare_cached("SELECT spent, reserved FROM accounts WHERE name = ?1")?;
     let texts = statement.query_row([account], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)));
     match texts.optional()? {
         Some((spent, reserved)) => Ok(Balance { spent: read(&spent)?, reserved: read(&reserved)? }),
@@ -147,33 +153,33 @@ fn balance(transaction: &Transaction<'_>, account: &str) -> std::result::Result<
     }
 }
 
-fn set(transaction: &Transaction<'_>, account: &str, balance: &Balance) -> std::result::Result<(), Failure> {
-    let mut statement = transaction.prepare_cached("INSERT OR REPLACE INTO accounts VALUES (?1, ?2, ?3)")?;
+fn set(connection: &Connection, account: &str, balance: &Balance) -> std::result::Result<(), Failure> {
+    let mut statement = connection.prepare_cached("INSERT OR REPLACE INTO accounts VALUES (?1, ?2, ?3)")?;
     statement.execute(params![account, write(&balance.spent)?, write(&balance.reserved)?])?;
     Ok(())
 }
 
 fn hold(
-    transaction: &Transaction<'_>,
+    connection: &Connection,
     session: &SessionId,
     accounts: &[String],
     (turn, number): (&TurnId, u32),
     spending: &Spending,
 ) -> std::result::Result<(), Failure> {
     let accounts = serde_json::to_string(accounts).map_err(Failure::Json)?;
-    let mut statement = transaction.prepare_cached("INSERT INTO reservations VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    let mut statement = connection.prepare_cached("INSERT INTO reservations VALUES (?1, ?2, ?3, ?4, ?5)")?;
     statement.execute(params![turn.as_str(), number, session.as_str(), accounts, write(spending)?])?;
     Ok(())
 }
 
 /// Takes a reservation away and returns the accounts it was on.
 fn release(
-    transaction: &Transaction<'_>,
+    connection: &Connection,
     turn: &TurnId,
     number: u32,
 ) -> std::result::Result<Option<(Vec<String>, Spending)>, Failure> {
     const RELEASE: &str = "DELETE FROM reservations WHERE turn = ?1 AND number = ?2 RETURNING accounts, spending";
-    let mut statement = transaction.prepare_cached(RELEASE)?;
+    let mut statement = connection.prepare_cached(RELEASE)?;
     let texts = statement
         .query_row(params![turn.as_str(), number], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)));
     match texts.optional()? {
@@ -219,49 +225,52 @@ mod tests {
         EventBody::ModelCalled { turn, number, model, purpose: protocol::Purpose::Reply, reserved }
     }
 
-    /// Reserves `amount` tokens where no account comes above `limit` by it.
-    fn try_reserve(journal: &Journal, accounts: &[String], key: (u64, u32), amount: u64, limit: u64) -> bool {
+    /// Reserves `amount` tokens for a call of session and turn `key.0` where no account comes above `limit` by it.
+    fn try_reserve(journal: &Journal, key: (u64, u32), amount: u64, limit: u64) -> bool {
         let (turn, number) = (turn(key.0), key.1);
-        let decide = |balances: &[Balance]| {
+        let decide = |balances: &[Balance; 3]| {
             let fits = balances.iter().all(|balance| balance.taken().tokens + amount <= limit);
             fits.then(|| (tokens(amount), called(&turn, number, tokens(amount)))).ok_or(())
         };
-        journal.reserve(&session(key.0), accounts, (&turn, number), decide).unwrap().is_ok()
+        journal.reserve(&session(key.0), (&turn, number), decide).unwrap().is_ok()
+    }
+
+    fn balances(journal: &Journal, of: u64) -> [Balance; 3] {
+        journal.balances(&session(of), &turn(of)).unwrap()
     }
 
     #[test]
     fn a_reservation_is_on_every_account_until_it_is_settled() {
         let folder = tempfile::tempdir().unwrap();
         let journal = journal(folder.path());
-        let accounts = ["a".to_owned(), "b".to_owned()];
-        assert!(try_reserve(&journal, &accounts, (1, 1), 60, 100));
-        assert!(!try_reserve(&journal, &accounts[1..], (2, 1), 60, 100));
+        assert!(try_reserve(&journal, (1, 1), 60, 100));
+        assert!(!try_reserve(&journal, (2, 1), 60, 100), "the day is theirs together");
         let held = Held { turn: turn(1), number: 1, spending: tokens(60) };
         assert_eq!(journal.held(&session(1)).unwrap(), [held]);
         for _ in 0..2 {
             journal.settle(&session(1), (&turn(1), 1), &tokens(25), &[]).unwrap();
             let settled = Balance { spent: tokens(25), reserved: Spending::default() };
-            assert_eq!(journal.balances(&accounts).unwrap(), [settled, settled]);
+            assert_eq!(balances(&journal, 1), [settled; 3]);
         }
         assert_eq!(journal.held(&session(1)).unwrap(), []);
-        assert!(try_reserve(&journal, &accounts[1..], (2, 1), 60, 100));
+        assert!(try_reserve(&journal, (2, 1), 60, 100));
     }
 
     #[test]
     fn what_is_refused_leaves_no_trace() {
         let folder = tempfile::tempdir().unwrap();
         let journal = journal(folder.path());
-        assert!(!try_reserve(&journal, &["a".into()], (1, 1), 101, 100));
+        assert!(!try_reserve(&journal, (1, 1), 101, 100));
         assert_eq!(journal.events(&session(1)).unwrap(), []);
-        assert_eq!(journal.balances(&["a".into()]).unwrap(), [Balance::default()]);
+        assert_eq!(balances(&journal, 1), [Balance::default(); 3]);
     }
 
     #[test]
     fn an_account_outlives_its_process() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(try_reserve(&journal(folder.path()), &["a".into()], (1, 1), 60, 100));
+        assert!(try_reserve(&journal(folder.path()), (1, 1), 60, 100));
         let again = journal(folder.path());
-        assert!(!try_reserve(&again, &["a".into()], (2, 1), 60, 100));
+        assert!(!try_reserve(&again, (2, 1), 60, 100));
         assert_eq!(again.held(&session(1)).unwrap().len(), 1);
     }
 
@@ -277,11 +286,10 @@ mod tests {
                 let folder = folder.clone();
                 std::thread::spawn(move || {
                     let journal = journal(folder.path());
-                    let accounts = [format!("session {racer}"), "day".to_owned()];
                     let mut won = 0;
                     for number in 0..40 {
-                        if try_reserve(&journal, &accounts, (racer, number), 10, LIMIT) {
-                            let [_, day] = journal.balances(&accounts).unwrap()[..] else { panic!("two balances") };
+                        if try_reserve(&journal, (racer, number), 10, LIMIT) {
+                            let [.., day] = balances(&journal, racer);
                             assert!(day.taken().tokens <= LIMIT, "{day:?}");
                             // Every second call costs half of what was reserved.
                             let spent = if number % 2 == 0 { 10 } else { 5 };
@@ -294,7 +302,7 @@ mod tests {
             })
             .collect();
         let won: u64 = racers.into_iter().map(|racer| racer.join().unwrap()).sum();
-        let [day] = journal(folder.path()).balances(&["day".into()]).unwrap()[..] else { panic!("one balance") };
+        let [.., day] = balances(&journal(folder.path()), 0);
         assert_eq!(day, Balance { spent: tokens(won), reserved: Spending::default() });
         assert!(won <= LIMIT && won > LIMIT - 10, "{won}");
     }
@@ -312,8 +320,7 @@ mod tests {
             let journal = journal(folder.path());
             let (mut spent, mut reserved) = (0, 0);
             for (number, (owner, amount, settle_percent)) in (0..).zip(steps) {
-                let accounts = [format!("session {owner}"), "day".to_owned()];
-                if !try_reserve(&journal, &accounts, (owner, number), amount, 100) {
+                if !try_reserve(&journal, (owner, number), amount, 100) {
                     prop_assert!(spent + reserved + amount > 100);
                     continue;
                 }
@@ -323,7 +330,7 @@ mod tests {
                     journal.settle(&session(owner), (&turn(owner), number), &tokens(cost), &[]).unwrap();
                     (spent, reserved) = (spent + cost, reserved - amount);
                 }
-                let day = journal.balances(&["day".to_owned()]).unwrap()[0];
+                let [.., day] = balances(&journal, 0);
                 prop_assert_eq!((day.spent.tokens, day.reserved.tokens), (spent, reserved));
                 prop_assert!(spent + reserved <= 100);
             }

@@ -12,9 +12,11 @@ mod export;
 mod ledger;
 mod open;
 mod read;
+mod recount;
 mod sessions;
 mod standing;
 mod verify;
+mod views;
 mod walk;
 
 use std::fmt;

@@ -92,10 +92,11 @@ impl Journal {
 
     /// Feeds those after `sequence`.
     pub fn for_each_after(&self, session: &SessionId, sequence: u64, mut take: impl FnMut(Event)) -> Result<()> {
-        let query = format!("{EVENT} WHERE session = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3");
+        // A limit that is bound has SQLite plan the query anew each time.
+        let query = format!("{EVENT} WHERE session = ?1 AND sequence > ?2 ORDER BY sequence LIMIT {PAGE}");
         let mut after = sequence.cast_signed();
         loop {
-            let page = self.select(&query, params![session.as_str(), after, count(PAGE)])?;
+            let page = self.select(&query, params![session.as_str(), after])?;
             let Some(last) = page.last() else { return Ok(()) };
             after = last.sequence.cast_signed();
             page.into_iter().for_each(&mut take);

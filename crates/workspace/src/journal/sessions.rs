@@ -78,18 +78,19 @@ impl Journal {
                                  ORDER BY sequence DESC LIMIT 1 OFFSET ?2";
         let offset = count(turns.saturating_sub(1));
         let begins: Vec<i64> = self.rows(BEGINNING, params![session.as_str(), offset], |row| row.get(0))?;
-        let after = begins.first().map_or(0, |begins| begins.saturating_sub(1));
+        let after = begins.first().map_or(0, |begins| begins.saturating_sub(1).cast_unsigned());
         let chapter = Chapter { session: session.clone(), through: i64::MAX.cast_unsigned() };
         self.read_chapter(&chapter, after, &mut take)
     }
 
-    fn read_chapter(&self, chapter: &Chapter, after: i64, take: &mut impl FnMut(Event)) -> Result<()> {
+    /// Feeds the events of one chapter after `after` to `take`.
+    pub(crate) fn read_chapter(&self, chapter: &Chapter, after: u64, take: &mut impl FnMut(Event)) -> Result<()> {
         let query =
-            format!("{EVENT} WHERE session = ?1 AND sequence > ?2 AND sequence <= ?3 ORDER BY sequence LIMIT ?4");
-        let mut after = after;
+            format!("{EVENT} WHERE session = ?1 AND sequence > ?2 AND sequence <= ?3 ORDER BY sequence LIMIT {PAGE}");
+        let mut after = after.cast_signed();
         loop {
             let through = chapter.through.cast_signed();
-            let page = self.select(&query, params![chapter.session.as_str(), after, through, count(PAGE)])?;
+            let page = self.select(&query, params![chapter.session.as_str(), after, through])?;
             let Some(last) = page.last() else { return Ok(()) };
             after = last.sequence.cast_signed();
             page.into_iter().for_each(&mut *take);

@@ -1,4 +1,4 @@
-//! Reading a whole journal to see whether it is what was written and signed. Memory does not grow with it.
+//! Reading a whole journal to see whether it is what was written and signed. Memory does not grow with it, but for the accounts.
 
 mod moved;
 
@@ -11,8 +11,9 @@ use serde::Serialize;
 use super::breaks::{Break, Standing};
 use super::chain::{Head, JournalId, hex};
 use super::checkpoint::{Checkpoint, PublicKey};
+use super::recount::Recount;
 use super::walk::{self, Entry};
-use super::{Journal, Result, failed, open, standing};
+use super::{Journal, Result, failed, open, standing, views};
 use moved::Suspects;
 
 /// Breaks that are told of; the others are counted.
@@ -121,6 +122,9 @@ fn verify(
     walk::walk(&transaction, i64::MIN, |entry| reading.take(entry).map(|()| true))?;
     reading.end()?;
     check_contents(&transaction, verification)?;
+    for session in views::altered(&transaction)? {
+        verification.add(Break::ViewAltered { session });
+    }
     check_database(&transaction, verification)
 }
 
@@ -143,6 +147,7 @@ struct Reading<'a> {
     /// Once one checkpoint does not fit, those after it cannot.
     is_replaced: bool,
     unfinished: BTreeMap<String, i64>,
+    recount: Recount,
 }
 
 impl<'a> Reading<'a> {
@@ -167,6 +172,7 @@ impl<'a> Reading<'a> {
             own_seen: false,
             is_replaced: false,
             unfinished: BTreeMap::new(),
+            recount: Recount::default(),
         }
     }
 
@@ -174,6 +180,7 @@ impl<'a> Reading<'a> {
         self.found.records += 1;
         self.check_checkpoints(entry.sequence)?;
         self.link(entry);
+        self.recount.take(entry);
         self.check_commit(entry)
     }
 
@@ -278,6 +285,9 @@ impl<'a> Reading<'a> {
             self.found.add(Break::Cut { ends_at: self.head.sequence, signed: beyond.sequence });
         }
         self.check_unfinished()?;
+        for name in std::mem::take(&mut self.recount).differing(self.connection)? {
+            self.found.add(Break::Account { name });
+        }
         (self.found.ends_at, self.found.head) = (self.head.sequence, hex(&self.head.hash));
         std::mem::take(&mut self.suspects).breaks().into_iter().for_each(|broken| self.found.add(broken));
         Ok(())

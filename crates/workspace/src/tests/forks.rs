@@ -57,7 +57,7 @@ fn a_fork_sees_what_was_said_read_and_kept_until_its_turn() {
     append(&workspace, &fork, &turn(4));
     let view = workspace.view(&fork).unwrap();
     assert_eq!(view.messages, [asked("task 1"), asked("task 4")]);
-    assert_eq!((view.turns.len(), view.model.as_str(), view.observed.len()), (2, "m", 1));
+    assert_eq!((view.turn.unwrap().text, view.model.as_str(), view.observed.len()), ("task 4".into(), "m", 1));
     let kept = workspace.results(&fork).unwrap().join(format!("{}.txt", call()));
     assert_eq!(fs::read_to_string(kept).unwrap(), "all of it");
     assert_eq!(workspace.view(&session()).unwrap().messages.len(), 3);

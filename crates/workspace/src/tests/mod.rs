@@ -1,6 +1,7 @@
 //! Tests of the workspace as a whole. They are unit tests because they stop commits at named points.
 
 mod accounts;
+mod clock;
 mod commits;
 mod crash;
 mod forks;

@@ -647,3 +647,67 @@ fn many_breaks_are_counted_and_not_all_told() {
     assert_eq!(found.breaks.len(), MAX_BREAKS);
     assert!(found.more_breaks > 0);
 }
+
+fn tokens(tokens: u64) -> protocol::Spending {
+    protocol::Spending { tokens, ..protocol::Spending::default() }
+}
+
+/// A journal in which a turn has a settled call, one of which nobody heard, and an end.
+fn spent() -> Place {
+    let place = Place::new();
+    let journal = place.open();
+    let turn = TurnId::from_random(1);
+    for number in 1..=2 {
+        let reserved = tokens(50);
+        let called = EventBody::ModelCalled {
+            turn: turn.clone(),
+            number,
+            model: "m".into(),
+            purpose: protocol::Purpose::Reply,
+            reserved,
+        };
+        let decide = |_: &[super::super::Balance; 3]| Ok::<_, ()>((reserved, called));
+        journal.reserve(&session(1), (&turn, number), decide).unwrap().unwrap();
+    }
+    let abandoned = EventBody::ModelAbandoned { turn: turn.clone(), number: 1, spent: tokens(20) };
+    journal.settle(&session(1), (&turn, 1), &tokens(20), &[abandoned]).unwrap();
+    let closed = EventBody::TurnClosed { turn: turn.clone(), outcome: TurnOutcome::Done, spent: tokens(3) };
+    journal.close(&session(1), &turn, &tokens(3), &closed, None).unwrap();
+    place
+}
+
+#[test]
+fn accounts_are_what_the_records_add_up_to() {
+    let place = spent();
+    let [turn, session, day] = place.open().balances(&session(1), &TurnId::from_random(1)).unwrap();
+    assert_eq!((turn.spent, turn.reserved), (tokens(23), tokens(50)));
+    assert_eq!([session, day], [turn; 2]);
+    assert_eq!(place.found(), (vec![], Standing::Signed));
+}
+
+#[test]
+fn an_account_that_somebody_emptied_or_filled_is_named() {
+    let (turn, session) = (format!("turn {}", TurnId::from_random(1)), format!("session {}", session(1)));
+    let day = "day 0".to_owned();
+    let less = r#"replace(spent, '"tokens":23', '"tokens":1')"#;
+    for (statement, names) in [
+        (format!("UPDATE accounts SET spent = {less} WHERE name LIKE 'day%'"), vec![&day]),
+        ("UPDATE accounts SET reserved = spent WHERE name LIKE 'session%'".to_owned(), vec![&session]),
+        ("UPDATE accounts SET spent = 'nothing' WHERE name LIKE 'session%'".to_owned(), vec![&session]),
+        ("DELETE FROM accounts".to_owned(), vec![&day, &session, &turn]),
+        ("INSERT INTO accounts SELECT 'day 9', spent, reserved FROM accounts LIMIT 1".to_owned(), vec![]),
+        ("DELETE FROM reservations".to_owned(), vec![&turn]),
+        ("UPDATE reservations SET number = 7".to_owned(), vec![&turn]),
+        ("UPDATE reservations SET accounts = '[]'".to_owned(), vec![&turn]),
+        ("UPDATE reservations SET session = 'other'".to_owned(), vec![&turn]),
+    ] {
+        let place = spent();
+        place.forge(&statement);
+        let mut names: Vec<_> = names.into_iter().cloned().collect();
+        if names.is_empty() {
+            names.push("day 9".to_owned());
+        }
+        let breaks: Vec<_> = names.into_iter().map(|name| Break::Account { name }).collect();
+        assert_eq!(place.found(), (breaks, Standing::Signed), "{statement}");
+    }
+}
