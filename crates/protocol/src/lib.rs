@@ -21,7 +21,7 @@ mod tool;
 pub use change::{Change, ChangeSet, Conflict, Node};
 pub use event::{
     Basis, CallOutcome, CommitOutcome, DecisionRecord, Event, EventBody, ModelFailure, ModelFailureKind, Observation,
-    Purpose, RequestOutcome, Stamp, StopCause, TurnOutcome, Verdict,
+    Purpose, RequestOutcome, Stamp, StopCause, Taped, TurnOutcome, Verdict,
 };
 pub use hash::{ContentHash, Hasher, InvalidHash};
 pub use id::{CallId, ChangeSetId, InvalidId, SessionId, TurnId};

@@ -8,7 +8,7 @@ use protocol::{
     Arguments, Basis, CallOutcome, CallUsage, ChangeSet, ChangeSetId, CommitOutcome, Conflict, EventBody, Observation,
     StopCause, ToolCall, ToolResult, Verdict, canonical,
 };
-use sandbox::{Call, Ending, Mount, Network, NotRecorded, Outcome, Refusal};
+use sandbox::{Call, Ending, Mount, Network, NotRecorded, Outcome, Recording, Refusal};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use workspace::{Durability, SessionJournal};
@@ -17,6 +17,7 @@ use crate::approver::Asked;
 use crate::cap::cap;
 use crate::entry::Tool;
 use crate::session::{TMP, ToolSession};
+use crate::tape::Taping;
 use crate::{Tools, ToolsError};
 
 /// A finished call: what the machine, the model and a person need of it.
@@ -35,13 +36,15 @@ struct Ended {
     summary: String,
     usage: CallUsage,
     observed: Vec<Observation>,
+    /// `None` where nothing ran.
+    taping: Option<Taping>,
 }
 
 impl Ended {
     /// Returns the end of a call that never ran.
     fn unrun(outcome: CallOutcome, text: String, summary: &str) -> Self {
         let usage = CallUsage::default();
-        Self { outcome, text, summary: summary.to_owned(), usage, observed: Vec::new() }
+        Self { outcome, text, summary: summary.to_owned(), usage, observed: Vec::new(), taping: None }
     }
 
     fn denied(denial: &Denial) -> Self {
@@ -58,8 +61,8 @@ impl Ended {
         self
     }
 
-    fn ran(self, outcome: &Outcome) -> Self {
-        Self { usage: outcome.usage, ..self }
+    fn ran(self, outcome: &Outcome, taping: Option<Taping>) -> Self {
+        Self { usage: outcome.usage, taping, ..self }
     }
 }
 
@@ -208,14 +211,17 @@ impl Calling<'_> {
         permit: Permit,
         approved: &BTreeSet<Effect>,
     ) -> Result<Ended, ToolsError> {
-        let mounts = self.tools.mounts(self.session, tool, approved, permit.limits());
+        let recording = Recording::default();
+        let mounts = self.tools.mounts(self.session, tool, approved, permit.limits(), &recording);
         let network = self.network(tool, &permit, approved);
-        let call = Call { tool: &tool.manifest.name, arguments, mounts, network, cancel: self.cancel.clone() };
+        let (name, cancel) = (&tool.manifest.name, self.cancel.clone());
+        let call = Call { tool: name, arguments, mounts, network, recording: Some(recording.clone()), cancel };
         let mut outcome = tool.run(&self.tools.sandbox, permit, call).await;
+        let staged = staged(&mut outcome)?;
+        let taping = Taping::of(&recording, &outcome, &staged);
         let ended = match std::mem::replace(&mut outcome.ending, Ending::Cancelled) {
             Ending::Returned { text, summary } => {
-                let mounts = std::mem::take(&mut outcome.mounts);
-                self.returned(tool, text, summary, mounts, approved).await?
+                self.returned(tool, text, summary, staged, approved).await?
             }
             Ending::Rejected(text) => {
                 let summary = text.lines().next().unwrap_or_default().to_owned();
@@ -230,7 +236,7 @@ impl Calling<'_> {
             Ending::HostFailed(reason) => return Err(ToolsError::Sandbox(reason)),
             Ending::Cancelled => cancelled(),
         };
-        Ok(ended.noting(&outcome.refusals).ran(&outcome))
+        Ok(ended.noting(&outcome.refusals).ran(&outcome, taping))
     }
 
     /// Returns what judges and records the connections of the call, if its tool asks for any; those that nobody granted
@@ -255,13 +261,12 @@ impl Calling<'_> {
         tool: &Tool,
         mut text: String,
         summary: String,
-        mounts: Vec<Mount>,
+        staged: Vec<Staged>,
         approved: &BTreeSet<Effect>,
     ) -> Result<Ended, ToolsError> {
-        let mut observed = ToolSession::observe(&mounts);
-        let (own, shared): (Vec<_>, Vec<_>) = mounts.into_iter().partition(|mount| mount.name == TMP);
-        for mount in shared {
-            let changes = mount.stage.changes()?;
+        let mut observed = ToolSession::observe(staged.iter().map(|(mount, _)| mount));
+        let (own, shared): (Vec<_>, Vec<_>) = staged.into_iter().partition(|(mount, _)| mount.name == TMP);
+        for (mount, changes) in shared {
             if changes.is_empty() {
                 continue;
             }
@@ -272,12 +277,12 @@ impl Calling<'_> {
         }
         self.session.remember(&observed);
         // Last: what was refused must not look as if it had happened.
-        for mount in own {
-            if let Some(reason) = self.keep_tmp(tool, mount, approved).await? {
+        for (mount, changes) in own {
+            if let Some(reason) = self.keep_tmp(tool, mount, changes, approved).await? {
                 text = format!("{text}\n[note: what the call wrote below {TMP} was not kept: {reason}]");
             }
         }
-        Ok(Ended { outcome: CallOutcome::Succeeded, text, summary, usage: CallUsage::default(), observed })
+        Ok(Ended { outcome: CallOutcome::Succeeded, text, summary, usage: CallUsage::default(), observed, taping: None })
     }
 
     /// Judges and applies what the call left in the session's own folder. Returns why it was not kept.
@@ -285,9 +290,9 @@ impl Calling<'_> {
         &self,
         tool: &Tool,
         mount: Mount,
+        changes: ChangeSet,
         approved: &BTreeSet<Effect>,
     ) -> Result<Option<String>, ToolsError> {
-        let changes = mount.stage.changes()?;
         if changes.is_empty() {
             return Ok(None);
         }
@@ -376,9 +381,24 @@ impl Calling<'_> {
             usage: ended.usage,
             observed: ended.observed,
         };
-        self.journal().append(&[event], Durability::Process)?;
+        let (taped, contents) = Taping::event(ended.taping, call);
+        let events: Vec<_> = taped.into_iter().chain([event]).collect();
+        self.tools.workspace.append_with_contents(self.session.id(), &events, contents)?;
         Ok(Finished { outcome: ended.outcome, result, summary: ended.summary, usage: ended.usage })
     }
+}
+
+/// A mount with what the call staged in it.
+type Staged = (Mount, ChangeSet);
+
+/// Takes the mounts of a call with what they stage; only of one that returned something is anything looked at.
+fn staged(outcome: &mut Outcome) -> Result<Vec<Staged>, ToolsError> {
+    let mounts = std::mem::take(&mut outcome.mounts);
+    if !matches!(outcome.ending, Ending::Returned { .. }) {
+        return Ok(Vec::new());
+    }
+    let changes = |mount: Mount| Ok((mount.stage.changes()?, mount));
+    mounts.into_iter().map(changes).map(|staged| staged.map(|(changes, mount)| (mount, changes))).collect()
 }
 
 /// Returns `earlier` with what is known since.

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use policy::{Access, Capability, CommitPermit, Effect, Grant, Judge, Limits, SecretSpec};
 use protocol::{CallId, ChangeSet, CommitOutcome, Conflict, Observation};
-use sandbox::{Mount, Sandbox, Secrets};
+use sandbox::{Mount, Recording, Sandbox, Secrets};
 use stage::{Quota, Scratch, Stage, StageError, StageOptions, Veil};
 use workspace::{Commit, CommitError, DiffError, JournalError, Workspace, WorkspaceError};
 
@@ -94,13 +94,14 @@ impl Tools {
         self.registry.level(tool).is_some_and(|level| level <= protocol::Level::ReadOnly)
     }
 
-    /// Returns a fresh stage for each mount that the session is granted.
+    /// Returns a fresh stage for each mount that the session is granted; `recording` notes what their bases answer.
     pub(crate) fn mounts(
         &self,
         session: &ToolSession,
         tool: &Tool,
         approved: &BTreeSet<Effect>,
         limits: &Limits,
+        recording: &Recording,
     ) -> Vec<Mount> {
         let mount = |(name, access): (&str, Access)| {
             let mut options =
@@ -113,7 +114,7 @@ impl Tools {
                 }
                 name => self.workspace.base(name)?,
             };
-            let stage = Stage::new(base.clone(), options);
+            let stage = Stage::new(recording.mount(name, base.clone()), options);
             stage.expect(&session.seen(name));
             Some(Mount { name: name.to_owned(), stage })
         };

@@ -41,7 +41,7 @@ pub use blobs::{BlobError, BlobReader, Blobs};
 pub use commit::{Commit, CommitError, Committed, Undo};
 pub use config::cases::{CaseSpec, Cases, CasesPolicy, PolicyCase};
 pub use config::{BudgetSpec, Config, ConfigError, InvalidBudget, MapDir, SpendingSpec, Time, Usd};
-pub use diff::{DiffError, LineCount};
+pub use diff::{DiffError, LineCount, diff_texts};
 pub use journal::{
     Balance, Break, ChangeSetRecord, ChangeSetState, Chapter, Durability, ExportError, Exported, Held, InvalidName,
     Journal, JournalError, JournalId, LookupError, Passage, SessionJournal, SessionSummary, Standing, TurnPlace,

@@ -219,6 +219,7 @@ impl SessionView {
             | EventBody::PolicyStated { .. }
             | EventBody::ToolStated { .. }
             | EventBody::CallProposed { .. }
+            | EventBody::CallTaped { .. }
             | EventBody::LookupStarted { .. }
             | EventBody::RequestDecided { .. }
             | EventBody::RequestFinished { .. } => {}

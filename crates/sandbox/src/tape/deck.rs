@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use policy::Limits;
 use protocol::ContentHash;
-use stage::{Base, FileTape, Left, Player, Quota, Recorder, Room, TapeContents};
+use stage::{Base, Left, Player, Quota, Recorder, Room, TapeContents};
 
 use super::exchange::{Exchange, Taken};
 use super::seed::{Random, Seed};
@@ -73,26 +73,24 @@ impl Recording {
         base.recorded(recorder)
     }
 
-    /// Ends the recording. Fails with the reason why the call cannot be replayed.
-    pub fn take(&self) -> Result<Recorded, String> {
-        let Some(call) = lock(&self.0.call).take() else { return Err("it did not begin".to_owned()) };
+    /// Ends the recording; `None` of a call that did not begin. Fails with the reason why it cannot be replayed.
+    pub fn take(&self) -> Option<Result<Recorded, String>> {
+        let call = lock(&self.0.call).take()?;
         let mut contents = Vec::new();
         let recorders = std::mem::take(&mut *lock(&self.0.mounts));
-        let mut files = |name: &str| {
-            let recorder = recorders.iter().find(|(of, _)| of == name).map(|(_, recorder)| recorder.take());
-            let (files, kept) = recorder?;
-            contents.extend(kept);
-            Some(files)
-        };
         let mut mounts = Vec::new();
         for (name, writable, Quota { bytes, entries }) in call.mounts {
-            let files: FileTape = files(&name).ok_or_else(|| format!("{name} was not recorded"))?;
+            let Some((_, recorder)) = recorders.iter().find(|(of, _)| *of == name) else {
+                return Some(Err(format!("{name} was not recorded")));
+            };
+            let (files, kept) = recorder.take();
+            contents.extend(kept);
             mounts.push(MountTape { name, writable, bytes, entries, files });
         }
         let exchanges = std::mem::take(&mut *lock(&self.0.exchanges));
         let exchanges = exchanges.iter().map(|taken| lock(taken).finish(&mut contents)).collect();
         if let Some(reason) = self.0.room.void() {
-            return Err(reason.to_owned());
+            return Some(Err(reason.to_owned()));
         }
         let tape = Tape {
             version: VERSION,
@@ -104,7 +102,7 @@ impl Recording {
             exchanges,
             mounts,
         };
-        Ok(Recorded { tape, contents })
+        Some(Ok(Recorded { tape, contents }))
     }
 
     pub(super) fn room(&self) -> &Room {

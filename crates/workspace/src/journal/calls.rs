@@ -65,6 +65,7 @@ fn calls_of(event: &Event) -> Vec<&CallId> {
         EventBody::CallProposed { proposal } => vec![&proposal.call],
         EventBody::CallDecided { call, .. }
         | EventBody::CallFinished { call, .. }
+        | EventBody::CallTaped { call, .. }
         | EventBody::LookupStarted { call, .. }
         | EventBody::RequestDecided { call, .. }
         | EventBody::RequestFinished { call, .. } => vec![call],

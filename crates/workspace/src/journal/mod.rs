@@ -149,6 +149,19 @@ impl Journal {
         Ok(())
     }
 
+    /// Appends `bodies` with small contents that they name, in one transaction.
+    pub(crate) fn append_with(
+        &self,
+        session: &SessionId,
+        bodies: &[EventBody],
+        contents: &[(ContentHash, Vec<u8>)],
+    ) -> Result<Vec<Event>> {
+        self.write(Durability::Process, |pen| {
+            pen.keep(contents)?;
+            bodies.iter().map(|body| pen.append(session, body, None)).collect()
+        })
+    }
+
     /// Appends the intent of a commit to `place`, with the small contents it needs; all of it is flushed at once.
     pub(crate) fn intend(
         &self,
