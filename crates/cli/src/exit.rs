@@ -15,6 +15,8 @@ pub(crate) enum Exit {
     Provider,
     Conflict,
     Journal,
+    /// A replay came out otherwise, or not at all.
+    Different,
     Cancelled,
 }
 
@@ -29,6 +31,7 @@ impl Exit {
             Self::Provider => 5,
             Self::Conflict => 6,
             Self::Journal => 7,
+            Self::Different => 8,
             Self::Cancelled => 130,
         }
     }
