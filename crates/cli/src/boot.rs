@@ -171,7 +171,7 @@ impl Site {
     }
 
     /// Returns the registered tools, with the person's extensions.
-    fn registry(
+    pub(crate) fn registry(
         &self,
         sandbox: &Sandbox,
         packages: Vec<Package>,
@@ -204,6 +204,13 @@ impl Site {
         let limits = self.config.limits;
         Ok(Tools::new(ToolsOptions { sandbox, registry, judge, workspace, limits, approver, secrets, random }))
     }
+}
+
+/// Returns what a session held that is run again. Nothing is reached with it: its calls play their tapes, and its workspace
+/// is an empty folder.
+#[expect(clippy::disallowed_methods, reason = "what was held then is data, and opens nothing in a replay")]
+pub(crate) fn grant_of_replay(held: GrantSpec) -> Grant {
+    Grant::root(held)
 }
 
 /// Returns what `config` grants, as data: the mounts, hosts and secrets that it names, and every tool.

@@ -16,8 +16,10 @@ use workspace::{Durability, SessionJournal};
 use crate::approver::Asked;
 use crate::cap::cap;
 use crate::entry::Tool;
+use crate::past::Past;
 use crate::session::{TMP, ToolSession};
 use crate::tape::Taping;
+use crate::tools::Landed;
 use crate::{Tools, ToolsError};
 
 /// A finished call: what the machine, the model and a person need of it.
@@ -212,13 +214,49 @@ impl Calling<'_> {
         approved: &BTreeSet<Effect>,
     ) -> Result<Ended, ToolsError> {
         let recording = Recording::default();
-        let mounts = self.tools.mounts(self.session, tool, approved, permit.limits(), &recording);
+        let outcome = match &self.tools.past {
+            None => self.run_in_sandbox(tool, arguments, permit, approved, &recording).await,
+            // What the permit allows is not done again.
+            Some(past) => match past.run(&self.tools.sandbox, tool, self.proposal, arguments, self.cancel).await {
+                Some(outcome) => outcome,
+                None => return Ok(self.as_recorded(past)),
+            },
+        };
+        self.ended(tool, outcome, approved, &recording).await
+    }
+
+    async fn run_in_sandbox(
+        &self,
+        tool: &Tool,
+        arguments: &Value,
+        permit: Permit,
+        approved: &BTreeSet<Effect>,
+        recording: &Recording,
+    ) -> Outcome {
+        let mounts = self.tools.mounts(self.session, tool, approved, permit.limits(), recording);
         let network = self.network(tool, &permit, approved);
         let (name, cancel) = (&tool.manifest.name, self.cancel.clone());
         let call = Call { tool: name, arguments, mounts, network, recording: Some(recording.clone()), cancel };
-        let mut outcome = tool.run(&self.tools.sandbox, permit, call).await;
+        tool.run(&self.tools.sandbox, permit, call).await
+    }
+
+    /// Returns the recorded end of a call that cannot be run again.
+    fn as_recorded(&self, past: &Past) -> Ended {
+        let Some(finished) = past.finished(self.proposal) else { return cancelled() };
+        let (outcome, text) = (finished.outcome.clone(), finished.result.text.clone());
+        Ended { usage: finished.usage, ..Ended::unrun(outcome, text, &finished.summary) }
+    }
+
+    /// Returns the end of a call that ran, after its changes were committed.
+    async fn ended(
+        &self,
+        tool: &Tool,
+        mut outcome: Outcome,
+        approved: &BTreeSet<Effect>,
+        recording: &Recording,
+    ) -> Result<Ended, ToolsError> {
         let staged = staged(&mut outcome)?;
-        let taping = Taping::of(&recording, &outcome, &staged);
+        let taping = Taping::of(recording, &outcome, &staged);
         let ended = match std::mem::replace(&mut outcome.ending, Ending::Cancelled) {
             Ending::Returned { text, summary } => {
                 self.returned(tool, text, summary, staged, approved).await?
@@ -300,6 +338,9 @@ impl Calling<'_> {
             Ok(permit) => permit,
             Err(ended) => return Ok(Some(ended.text)),
         };
+        if self.tools.past.is_some() {
+            return Ok(None);
+        }
         Ok(match self.tools.apply_tmp(self.session, permit, mount, changes).await {
             Ok(conflicts) => conflicts.first().map(|conflict| format!("{} changed meanwhile", conflict.path)),
             Err(error) => Some(error.to_string()),
@@ -319,7 +360,10 @@ impl Calling<'_> {
             Err(ended) => return Ok(Err(ended)),
         };
         let call = self.proposal.call.clone();
-        let landed = self.tools.commit(self.session, permit, call, mount, changes).await?;
+        let landed = match &self.tools.past {
+            Some(past) => Landed { outcome: past.committed(self.proposal, &changes), observed: Vec::new() },
+            None => self.tools.commit(self.session, permit, call, mount, changes).await?,
+        };
         Ok(match landed.outcome {
             CommitOutcome::Committed => Ok(landed.observed),
             CommitOutcome::Conflicted { conflicts } => Err(conflicted(&conflicts)),

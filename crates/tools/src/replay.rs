@@ -1,10 +1,11 @@
 //! Running recorded calls again, and saying what is different.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use policy::ToolRecord;
 use protocol::{Arguments, Change, ChangeSet, ContentHash, Node, Taped};
-use sandbox::{Contents, Ending, Replay, Replayed, Sandbox};
+use sandbox::{Ending, Replay, Replayed, Sandbox};
 use serde::Serialize;
 use stage::Scratch;
 use tokio_util::sync::CancellationToken;
@@ -12,7 +13,7 @@ use workspace::{CallAccount, SessionAccount, Workspace};
 
 use crate::entry::Tool;
 use crate::registry::Registry;
-use crate::tape::{Came, End, Reel};
+use crate::tape::{Came, Contents, End, reel};
 
 /// Runs calls again from what the journal has of them. Nothing is reached but the journal.
 pub struct Replayer {
@@ -111,7 +112,7 @@ impl Replayer {
         instead: Option<&Tool>,
         cancel: &CancellationToken,
     ) -> std::result::Result<Result, String> {
-        let reel = self.reel(tape)?;
+        let reel = reel(&self.workspace, tape)?;
         let Some(Arguments::Json(arguments)) = call.proposal.as_ref().map(|proposal| &proposal.arguments) else {
             return Err("its arguments were not recorded".to_owned());
         };
@@ -126,55 +127,26 @@ impl Replayer {
             (None, Some(tool)) => tool.as_ref(),
             (None, None) => return Err(format!("there is no tool `{}` any more", call.tool)),
         };
-        let component = (*tool.component() != then.component)
-            .then(|| format!("version {}, not {} of then", tool.manifest.version, then.version));
-        let missing = Arc::new(Mutex::new(None));
+        let is_other = *tool.component() != then.component || tool.manifest.version != then.version;
+        let component = is_other.then(|| told_apart(tool, then));
+        let contents = Contents::new(self.workspace.clone());
         let replay = Replay {
             tool: &call.tool,
             arguments,
             tape: &reel.tape,
-            contents: self.contents(&missing),
+            contents: contents.given(),
             scratch: Scratch::new(self.workspace.scratch()),
             cancel: cancel.clone(),
         };
         let replayed = tool.replay(&self.sandbox, replay).await;
         let difference = self.compare(call, &reel.came, replayed)?;
-        if let Some(reason) = missing.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            return Err(reason);
+        if let Some(reason) = contents.missing() {
+            return Err(reason.to_owned());
         }
         if difference.is_nothing() {
             return Ok(Result::Same { fuel: reel.came.fuel });
         }
         Ok(Result::Different(Box::new(Difference { component, ..difference })))
-    }
-
-    fn reel(&self, tape: &ContentHash) -> std::result::Result<Reel, String> {
-        let bytes = self.workspace.kept(tape).map_err(|error| format!("its record cannot be had: {error}"))?;
-        serde_json::from_slice(&bytes).map_err(|error| format!("its record cannot be read: {error}"))
-    }
-
-    /// Returns what has the contents of tapes; each is verified, and one that cannot be had is noted.
-    fn contents(&self, missing: &Arc<Mutex<Option<String>>>) -> Contents {
-        let (workspace, missing) = (self.workspace.clone(), missing.clone());
-        let known: Mutex<BTreeMap<ContentHash, Arc<[u8]>>> = Mutex::default();
-        Arc::new(move |hash| {
-            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(bytes) = known.get(hash) {
-                return Some(bytes.clone());
-            }
-            match workspace.kept(hash) {
-                Ok(bytes) => {
-                    let bytes: Arc<[u8]> = bytes.into();
-                    known.insert(hash.clone(), bytes.clone());
-                    Some(bytes)
-                }
-                Err(error) => {
-                    let reason = format!("a content of its record cannot be had: {error}");
-                    missing.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(reason);
-                    None
-                }
-            }
-        })
     }
 
     fn compare(&self, call: &CallAccount, then: &Came, replayed: Replayed) -> std::result::Result<Difference, String> {
@@ -218,6 +190,11 @@ impl Replayer {
         let whole = || String::from_utf8(self.workspace.kept(finished.full_output.as_ref()?).ok()?).ok();
         Some(finished.result.text.clone()).filter(is_it).or_else(|| whole().filter(is_it))
     }
+}
+
+fn told_apart(tool: &Tool, then: &ToolRecord) -> String {
+    let (now, before) = (&tool.manifest.version, &then.version);
+    if now == before { format!("another build of version {now}") } else { format!("version {now}, then {before}") }
 }
 
 fn not_replayable(reason: &str) -> Result {

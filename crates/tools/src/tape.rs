@@ -1,8 +1,12 @@
 //! The record of one call that ran: what it was given, and what came of it.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
 use protocol::{CallId, CallUsage, ChangeSet, ContentHash, EventBody, StopCause, Taped};
 use sandbox::{Ending, Mount, Outcome, Recorded, Recording, Tape};
 use serde::{Deserialize, Serialize};
+use workspace::Workspace;
 
 /// A call as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +61,53 @@ impl Came {
         let came =
             Self { end, text: ContentHash::of(text.as_bytes()), summary: summary.to_owned(), fuel: usage.fuel, changes };
         Ok((came, text))
+    }
+}
+
+/// Returns the record that lies under `hash`.
+pub(crate) fn reel(workspace: &Workspace, hash: &ContentHash) -> Result<Reel, String> {
+    let bytes = workspace.kept(hash).map_err(|error| format!("its record cannot be had: {error}"))?;
+    serde_json::from_slice(&bytes).map_err(|error| format!("its record cannot be read: {error}"))
+}
+
+/// The contents of one tape, each verified when it is first wanted. Clones share them.
+#[derive(Clone)]
+pub(crate) struct Contents(Arc<Lent>);
+
+struct Lent {
+    workspace: Arc<Workspace>,
+    known: Mutex<BTreeMap<ContentHash, Arc<[u8]>>>,
+    missing: OnceLock<String>,
+}
+
+impl Contents {
+    pub(crate) fn new(workspace: Arc<Workspace>) -> Self {
+        Self(Arc::new(Lent { workspace, known: Mutex::default(), missing: OnceLock::new() }))
+    }
+
+    /// Returns what hands them out.
+    pub(crate) fn given(&self) -> sandbox::Contents {
+        let contents = self.clone();
+        Arc::new(move |hash| contents.get(hash))
+    }
+
+    /// Returns why one could not be had, if one could not.
+    pub(crate) fn missing(&self) -> Option<&str> {
+        self.0.missing.get().map(String::as_str)
+    }
+
+    fn get(&self, hash: &ContentHash) -> Option<Arc<[u8]>> {
+        let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bytes) = known.get(hash) {
+            return Some(bytes.clone());
+        }
+        match self.0.workspace.kept(hash) {
+            Ok(bytes) => Some(known.entry(hash.clone()).or_insert(bytes.into()).clone()),
+            Err(error) => {
+                self.0.missing.get_or_init(|| format!("a content of its record cannot be had: {error}"));
+                None
+            }
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use workspace::{Commit, CommitError, DiffError, JournalError, Workspace, Workspa
 
 use crate::approver::Approver;
 use crate::entry::Tool;
+use crate::past::Past;
 use crate::registry::{Registry, RegistryError};
 use crate::session::{RESULTS, TMP, ToolSession};
 
@@ -61,6 +62,8 @@ pub struct Tools {
     pub(crate) approver: Arc<dyn Approver>,
     pub(crate) secrets: Arc<Secrets>,
     pub(crate) random: fn() -> u64,
+    /// What the world was, where a recorded session is run again.
+    pub(crate) past: Option<Past>,
     scratch: Scratch,
 }
 
@@ -75,7 +78,14 @@ impl Tools {
     pub fn new(options: ToolsOptions) -> Self {
         let ToolsOptions { sandbox, registry, judge, workspace, limits, approver, secrets, random } = options;
         let scratch = Scratch::new(workspace.scratch());
-        Self { sandbox, registry, judge: Arc::new(judge), workspace, limits, approver, secrets, random, scratch }
+        Self { sandbox, registry, judge: Arc::new(judge), workspace, limits, approver, secrets, random, past: None, scratch }
+    }
+
+    /// Returns the same tool interface for a session that is run again: no call reaches anything but its tape, and nothing is
+    /// committed.
+    #[must_use]
+    pub fn replaying(self, past: Past) -> Self {
+        Self { past: Some(past), ..self }
     }
 
     /// Returns the registered tools.

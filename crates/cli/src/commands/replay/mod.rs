@@ -1,13 +1,17 @@
 //! `boxagnts replay`: a session's calls once more, from what was recorded of them, and what comes out differently.
 
+mod story;
+
 use std::path::Path;
 use std::sync::Arc;
 
-use protocol::Node;
+use protocol::{Event, Node, SessionId, TurnId};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 use tools::{Replayer, ReplayDifference, ReplayResult, Tool, builtin};
-use workspace::{CallAccount, SessionAccount, block_for_terminal, diff_texts, for_terminal};
+use workspace::{CallAccount, SessionAccount, Workspace, block_for_terminal, diff_texts, for_terminal};
 
+use self::story::{Story, Turned};
 use super::{print, session};
 use crate::args::{Form, Place};
 use crate::boot::Site;
@@ -21,9 +25,11 @@ pub(crate) async fn replay(place: &Place, id: &str, with: Option<&str>, output: 
     let site = Site::find(place)?;
     let workspace = site.workspace()?;
     let id = session::find(&workspace, id)?;
+    let events = workspace.journal().events(&id)?;
     let mut account = SessionAccount::default();
-    workspace.journal().for_each(&id, |event| account.apply(&event))?;
-    let replayer = site.replayer(workspace, builtin())?;
+    events.iter().for_each(|event| account.apply(event));
+    let account = Arc::new(account);
+    let replayer = site.replayer(workspace.clone(), builtin())?;
     let instead = match with {
         Some(with) => Some(other(&replayer, &account, with).await?),
         None => None,
@@ -40,12 +46,72 @@ pub(crate) async fn replay(place: &Place, id: &str, with: Option<&str>, output: 
         }
         told.push((call, result));
     }
+    // With another tool the model would have said something else.
+    let turned = match instead {
+        Some(_) => Vec::new(),
+        None => turns(&site, &workspace, &account, &id, events, (output, &cancel)).await?,
+    };
+    if cancel.is_cancelled() {
+        return Ok(Exit::Cancelled);
+    }
     print(&match output {
-        Form::Text => counted(&told),
-        Form::Json => json!({ "session": id, "calls": told.iter().map(line).collect::<Vec<_>>() }).to_string(),
+        Form::Text => counted(&told, &turned),
+        Form::Json => json!({
+            "session": id,
+            "calls": told.iter().map(line).collect::<Vec<_>>(),
+            "turns": turned.iter().map(turn_line).collect::<Vec<_>>(),
+        })
+        .to_string(),
     })?;
     let is_fine = |(_, result): &(_, _)| matches!(result, ReplayResult::Same { .. } | ReplayResult::NeverRan);
-    Ok(if told.iter().all(is_fine) { Exit::Done } else { Exit::Different })
+    let is_same = |(_, turned): &(_, _)| matches!(turned, Turned::Same);
+    Ok(if told.iter().all(is_fine) && turned.iter().all(is_same) { Exit::Done } else { Exit::Different })
+}
+
+/// Runs the turns of the session again, through the loop.
+async fn turns(
+    site: &Site,
+    workspace: &Arc<Workspace>,
+    account: &Arc<SessionAccount>,
+    id: &SessionId,
+    events: Vec<Event>,
+    (output, cancel): (Form, &CancellationToken),
+) -> Result<Vec<(TurnId, Turned)>, Failure> {
+    let recorded = story::turns(events);
+    if recorded.is_empty() {
+        return Ok(Vec::new());
+    }
+    let story = Story::open(site, workspace.clone(), account.clone(), id.clone())?;
+    let mut results = Vec::new();
+    for turn in &recorded {
+        let turned = story.run(turn, cancel).await?;
+        if output == Form::Text {
+            print(&turn_text(&turn.turn, &turned))?;
+        }
+        results.push((turn.turn.clone(), turned));
+    }
+    Ok(results)
+}
+
+fn turn_text(turn: &TurnId, turned: &Turned) -> String {
+    match turned {
+        Turned::Same => format!("turn {turn}: the same"),
+        Turned::NotReplayable { reason } => format!("turn {turn}: not replayable as a whole: {}", for_terminal(reason)),
+        Turned::Different { first } => {
+            let about = first.call.as_ref().map_or_else(String::new, |call| format!("call {call}: "));
+            let shown = |side: &Option<Value>| side.as_ref().map_or_else(|| "nothing".to_owned(), Value::to_string);
+            let (then, now) = (shown(&first.then), shown(&first.now));
+            format!("turn {turn}: different\n  {about}{}\n  → {}", for_terminal(&then), for_terminal(&now))
+        }
+    }
+}
+
+fn turn_line((turn, turned): &(TurnId, Turned)) -> Value {
+    let mut line = serde_json::to_value(turned).expect("a result is plain data");
+    if let Value::Object(fields) = &mut line {
+        fields.insert("turn".into(), json!(turn));
+    }
+    line
 }
 
 /// Returns the tool that `with` means, which the session must have called.
@@ -135,11 +201,18 @@ fn line((call, result): &(&CallAccount, ReplayResult)) -> Value {
     line
 }
 
-fn counted(told: &[(&CallAccount, ReplayResult)]) -> String {
+fn counted(told: &[(&CallAccount, ReplayResult)], turned: &[(TurnId, Turned)]) -> String {
     let count = |is: fn(&ReplayResult) -> bool| told.iter().filter(|(_, result)| is(result)).count();
     let same = count(|result| matches!(result, ReplayResult::Same { .. }));
     let different = count(|result| matches!(result, ReplayResult::Different(_)));
     let not = count(|result| matches!(result, ReplayResult::NotReplayable { .. }));
     let never = count(|result| matches!(result, ReplayResult::NeverRan));
-    format!("{} calls: {same} the same, {different} different, {not} not replayable, {never} that never ran", told.len())
+    let calls = told.len();
+    let calls =
+        format!("{calls} calls: {same} the same, {different} different, {not} not replayable, {never} that never ran");
+    if turned.is_empty() {
+        return calls;
+    }
+    let same = turned.iter().filter(|(_, turned)| matches!(turned, Turned::Same)).count();
+    format!("{calls}\n{} turns: {same} the same", turned.len())
 }

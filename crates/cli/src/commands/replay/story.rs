@@ -1,0 +1,315 @@
+//! Whole turns once more: the recorded replies of the model go through the real loop, and what it makes of them is
+//! compared with what it made of them then.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use policy::{Answer, Budget, GrantSpec, Judge, Limits, Principal};
+use protocol::{
+    CallId, Event, EventBody, ModelFailure, ModelFailureKind, ModelReply, Purpose, SessionId, TurnId, TurnOutcome,
+    Verdict,
+};
+use providers::{DeltaSink, Model, ModelFacts, ModelRequest, Price};
+use query::{Driver, Planner, TurnLimits};
+use serde::Serialize;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+use tools::{Approver, Asked, Past, ToolSession, Tools, ToolsOptions, builtin};
+use workspace::{Durability, Mount, SessionAccount, Workspace};
+
+use crate::boot::{self, Site, WORK, random};
+use crate::commands::run;
+use crate::exit::Failure;
+
+/// What became of a turn that was run again.
+#[derive(Debug, Serialize)]
+#[serde(tag = "result", rename_all = "snake_case")]
+pub(super) enum Turned {
+    Same,
+    Different { first: Difference },
+    NotReplayable { reason: String },
+}
+
+/// The first thing that a turn did otherwise.
+#[derive(Debug, Serialize)]
+pub(super) struct Difference {
+    /// The call that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) call: Option<CallId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) then: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) now: Option<Value>,
+}
+
+/// A turn as it was recorded.
+pub(super) struct Recorded {
+    pub(super) turn: TurnId,
+    text: String,
+    events: Vec<EventBody>,
+}
+
+/// Returns the turns that `events` tell of.
+pub(super) fn turns(events: Vec<Event>) -> Vec<Recorded> {
+    let mut turns: Vec<Recorded> = Vec::new();
+    for Event { body, .. } in events {
+        match body {
+            EventBody::TurnOpened { turn, text } => turns.push(Recorded { turn, text, events: Vec::new() }),
+            body => turns.last_mut().into_iter().for_each(|turn| turn.events.push(body.clone())),
+        }
+    }
+    turns
+}
+
+impl Recorded {
+    /// Returns how the turn ended, or why it cannot be run again as a whole.
+    fn outcome(&self) -> Result<&TurnOutcome, &'static str> {
+        for event in &self.events {
+            match event {
+                EventBody::TurnResumed { .. } => return Err("it was cut short and taken up again"),
+                EventBody::ModelAbandoned { .. } => return Err("a model call was broken off"),
+                EventBody::ModelCalled { purpose: Purpose::Compaction, .. } => {
+                    return Err("its conversation was summed up");
+                }
+                _ => {}
+            }
+        }
+        let closed = self.events.iter().find_map(|event| match event {
+            EventBody::TurnClosed { outcome, .. } => Some(outcome),
+            _ => None,
+        });
+        match closed.ok_or("it has not ended")? {
+            TurnOutcome::Cancelled => Err("it was cancelled"),
+            TurnOutcome::BudgetExceeded { .. } => Err("a budget ended it"),
+            TurnOutcome::ContextFull { .. } => Err("the model's window was full"),
+            outcome => Ok(outcome),
+        }
+    }
+
+    /// Returns the model that says what it said then.
+    fn model(&self) -> Recalled {
+        let said = self.events.iter().filter_map(|event| match event {
+            EventBody::ModelReplied { reply, .. } => Some(Ok(reply.clone())),
+            // Nobody waits in a replay.
+            EventBody::ModelFailed { failure, .. } => Some(Err(ModelFailure { retry_after_ms: None, ..failure.clone() })),
+            _ => None,
+        });
+        Recalled { said: Mutex::new(said.collect()) }
+    }
+}
+
+/// A model that says what was recorded.
+struct Recalled {
+    said: Mutex<VecDeque<Result<ModelReply, ModelFailure>>>,
+}
+
+#[async_trait]
+impl Model for Recalled {
+    fn name(&self) -> &'static str {
+        "recorded"
+    }
+
+    async fn reply(&self, _: ModelRequest<'_>, _: &mut dyn DeltaSink) -> Result<ModelReply, ModelFailure> {
+        let next = self.said.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        next.unwrap_or_else(|| {
+            let message = "the record has no reply to this".to_owned();
+            let kind = ModelFailureKind::ScriptEnded;
+            Err(ModelFailure { kind, message, retry_after_ms: None, begun: false })
+        })
+    }
+}
+
+/// The rule of a person's no.
+const SAID_NO: &str = "answer.no";
+
+/// Answers what was answered then.
+struct Answered {
+    /// Tool, rule, effects, and the answer.
+    answers: Mutex<Vec<(String, String, Vec<String>, Answer)>>,
+}
+
+impl Answered {
+    fn of(account: &SessionAccount) -> Self {
+        let calls = account.calls().flat_map(|call| {
+            let commits = call.commits.iter().flat_map(|commit| &commit.decisions);
+            call.decisions.iter().chain(commits).map(|judged| (call.tool.clone(), judged))
+        });
+        let answers = calls.filter_map(|(tool, judged)| {
+            let answer = match judged.answer.as_ref()? {
+                answer if answer.verdict == Verdict::Allow => Answer::Yes,
+                answer if answer.rule == SAID_NO => Answer::No,
+                _ => Answer::Unattended,
+            };
+            Some((tool, judged.decision.rule.clone(), judged.decision.effects.clone(), answer))
+        });
+        Self { answers: Mutex::new(answers.collect()) }
+    }
+}
+
+#[async_trait]
+impl Approver for Answered {
+    async fn ask(&self, asked: Asked<'_>) -> Answer {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_it = |(tool, rule, effects, _): &(String, String, Vec<String>, Answer)| {
+            tool == asked.tool && rule == asked.rule && effects == asked.effects
+        };
+        answers.iter().position(is_it).map_or(Answer::Unattended, |at| answers.remove(at).3)
+    }
+}
+
+/// A session that is run again, in a folder of its own.
+pub(super) struct Story<'a> {
+    site: &'a Site,
+    /// Where it was recorded.
+    original: Arc<Workspace>,
+    account: Arc<SessionAccount>,
+    workspace: Arc<Workspace>,
+    session: SessionId,
+    approver: Arc<Answered>,
+    _folder: TempDir,
+}
+
+impl<'a> Story<'a> {
+    pub(super) fn open(
+        site: &'a Site,
+        original: Arc<Workspace>,
+        account: Arc<SessionAccount>,
+        session: SessionId,
+    ) -> Result<Self, Failure> {
+        let unmade = |error| Failure::internal(format!("there is no temporary folder: {error}"));
+        let folder = tempfile::tempdir().map_err(unmade)?;
+        let mounts = [Mount { name: WORK.to_owned(), host: folder.path().to_owned() }];
+        let workspace = Arc::new(Workspace::open(folder.path(), &mounts, None, SystemTime::now)?);
+        let opened = EventBody::SessionOpened { principal: Principal::Planner.to_string(), model: String::new() };
+        workspace.journal().append(&session, &[opened], Durability::Process)?;
+        let approver = Arc::new(Answered::of(&account));
+        Ok(Self { site, original, account, workspace, session, approver, _folder: folder })
+    }
+
+    /// Runs a turn again.
+    pub(super) async fn run(&self, recorded: &Recorded, cancel: &CancellationToken) -> Result<Turned, Failure> {
+        let outcome = match recorded.outcome() {
+            Ok(outcome) => outcome,
+            Err(reason) => return Ok(Turned::NotReplayable { reason: reason.to_owned() }),
+        };
+        let (judge, limits, grant) = match self.policy(recorded) {
+            Ok(policy) => policy,
+            Err(reason) => return Ok(Turned::NotReplayable { reason }),
+        };
+        let tools = self.tools(judge, limits)?;
+        let view = self.workspace.view(&self.session)?;
+        let (principal, after) = (Principal::Planner, view.last_sequence);
+        let session =
+            ToolSession::open(&self.workspace, self.session.clone(), principal, boot::grant_of_replay(grant), &[])?;
+        let facts =
+            ModelFacts { price: Some(Price::free()), context_window: Some(u32::MAX), ..ModelFacts::default() };
+        let driver = Driver {
+            planner: Planner { model: Arc::new(recorded.model()), facts },
+            fallback: None,
+            tools: &tools,
+            workspace: &self.workspace,
+            session: &session,
+            limits: self.limits(outcome),
+            budget: Budget { call: Budget::MAX, turn: Budget::MAX, session: Budget::MAX, day: Budget::MAX },
+            backoff: Duration::ZERO,
+            random,
+            cancel: cancel.clone(),
+        };
+        driver.run(recorded.turn.clone(), &recorded.text, view, &mut |_| {}).await?;
+        let mut now = Vec::new();
+        self.workspace.journal().for_each_after(&self.session, after, |event| now.push(event.body))?;
+        Ok(compare(&recorded.events, &now))
+    }
+
+    /// Returns what the turn's calls were judged by.
+    fn policy(&self, recorded: &Recorded) -> Result<(Judge, Limits, GrantSpec), String> {
+        let mut policies = recorded.events.iter().filter_map(|event| match event {
+            EventBody::CallDecided { decision, .. } if decision.basis.is_some() => Some(decision),
+            _ => None,
+        });
+        let Some(first) = policies.next() else {
+            // It judged nothing.
+            let judge = self.site.judge().map_err(|failure| failure.message)?;
+            return Ok((judge, self.site.config.limits, boot::granted(&self.site.config)));
+        };
+        let digest = |decision: &protocol::DecisionRecord| decision.basis.as_ref().map(|basis| basis.policy.clone());
+        if policies.any(|decision| digest(decision) != digest(first)) {
+            return Err("its policy changed on the way".to_owned());
+        }
+        let record = self.account.policy_of(first).map_err(|unknown| unknown.to_string())?;
+        let judge = record.judge().map_err(|error| error.to_string())?;
+        Ok((judge, record.limits, record.grant.clone()))
+    }
+
+    fn tools(&self, judge: Judge, limits: Limits) -> Result<Tools, Failure> {
+        let sandbox = self.site.sandbox()?;
+        let registry = self.site.registry(&sandbox, builtin(), Arc::new(tools::Unattended))?;
+        let tools = Tools::new(ToolsOptions {
+            sandbox,
+            registry,
+            judge,
+            workspace: self.workspace.clone(),
+            limits,
+            approver: self.approver.clone(),
+            secrets: Arc::new(sandbox::Secrets::none()),
+            random,
+        });
+        Ok(tools.replaying(Past::new(self.account.clone(), self.original.clone())))
+    }
+
+    /// Returns the limits of the turn: those that it met, and the configured ones.
+    fn limits(&self, outcome: &TurnOutcome) -> TurnLimits {
+        let configured = run::limits(self.site, Some(u32::MAX));
+        match outcome {
+            TurnOutcome::MaxTurns { limit } => TurnLimits { model_calls: *limit, ..configured },
+            TurnOutcome::Stalled { repeats } => TurnLimits { repeats: *repeats, ..configured },
+            _ => configured,
+        }
+    }
+}
+
+/// Compares what two runs of a turn recorded. Calls that ran beside each other may have ended in another order.
+fn compare(then: &[EventBody], now: &[EventBody]) -> Turned {
+    let (then, now) = (told(then), told(now));
+    let subjects: std::collections::BTreeSet<_> = then.keys().chain(now.keys()).collect();
+    for subject in subjects {
+        let (then, now) = (then.get(subject), now.get(subject));
+        let longest = then.map_or(0, Vec::len).max(now.map_or(0, Vec::len));
+        let at = |list: Option<&Vec<Value>>, at: usize| list.and_then(|list| list.get(at)).cloned();
+        let differs = (0..longest).map(|place| (at(then, place), at(now, place))).find(|(then, now)| then != now);
+        if let Some((then, now)) = differs {
+            return Turned::Different { first: Difference { call: subject.clone(), then, now } };
+        }
+    }
+    Turned::Same
+}
+
+/// Returns what counts of events, by the call that they are about; identifiers and times that are new each time are left
+/// out.
+fn told(events: &[EventBody]) -> BTreeMap<Option<CallId>, Vec<Value>> {
+    let mut told: BTreeMap<_, Vec<Value>> = BTreeMap::new();
+    for event in events {
+        let (subject, line) = match event {
+            EventBody::ModelCalled { number, .. } => (None, json!({ "model_called": number })),
+            EventBody::RetryPlanned { number, .. } => (None, json!({ "retry_planned": number })),
+            EventBody::TurnClosed { outcome, .. } => (None, json!({ "turn_closed": outcome })),
+            EventBody::CallDecided { call, tool, decision, .. } => (Some(call.clone()), decided(tool, decision)),
+            EventBody::CommitDecided { call: Some(call), decision, .. } => (Some(call.clone()), decided("", decision)),
+            EventBody::CallFinished { call, outcome, result, summary, usage, .. } => {
+                let (text, fuel) = (&result.text, usage.fuel);
+                let line = json!({ "call_finished": outcome, "result": text, "summary": summary, "fuel": fuel });
+                (Some(call.clone()), line)
+            }
+            _ => continue,
+        };
+        told.entry(subject).or_default().push(line);
+    }
+    told
+}
+
+fn decided(tool: &str, decision: &protocol::DecisionRecord) -> Value {
+    json!({ "decided": decision.verdict, "rule": decision.rule, "effects": decision.effects, "tool": tool })
+}
