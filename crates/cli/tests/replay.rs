@@ -96,7 +96,12 @@ fn a_session_is_replayed_without_its_world() {
     product.write("boxagnts.toml", "[[rules]]\nname = \"nothing\"\nverdict = \"deny\"\ntools = [\"*\"]\n");
     let said = replay(&product, &[]);
     assert_eq!(said.code, Some(0), "{said:?}");
-    assert!(said.stdout.ends_with("9 calls: 6 the same, 0 different, 0 not replayable, 3 that never ran\n1 turns: 1 the same\n"), "{}", said.stdout);
+    assert!(
+        said.stdout
+            .ends_with("9 calls: 6 the same, 0 different, 0 not replayable, 3 that never ran\n1 turns: 1 the same\n"),
+        "{}",
+        said.stdout
+    );
     assert!(!product.root().join("a.txt").exists(), "a replay changes nothing");
     let said = replay(&product, &["--output", "json"]);
     let told: Value = serde_json::from_str(&said.stdout).unwrap();
@@ -116,7 +121,8 @@ fn server() -> (String, Arc<AtomicU32>) {
             // What a careless server does with what it was sent.
             let body = format!("number {number}: {}", head.join("; "));
             let length = body.len();
-            let _ = write!(stream, "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {length}\r\n\r\n{body}");
+            let _ =
+                write!(stream, "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {length}\r\n\r\n{body}");
         }
     });
     (format!("http://{at}"), asked)

@@ -7,9 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use protocol::{Hasher, Node, Stamp};
-use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2, readlinkat, statat,
-};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2, readlinkat, statat};
 use rustix::io::Errno;
 
 use crate::error::{Result, StageError, at};

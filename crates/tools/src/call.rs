@@ -258,9 +258,7 @@ impl Calling<'_> {
         let staged = staged(&mut outcome)?;
         let taping = Taping::of(recording, &outcome, &staged);
         let ended = match std::mem::replace(&mut outcome.ending, Ending::Cancelled) {
-            Ending::Returned { text, summary } => {
-                self.returned(tool, text, summary, staged, approved).await?
-            }
+            Ending::Returned { text, summary } => self.returned(tool, text, summary, staged, approved).await?,
             Ending::Rejected(text) => {
                 let summary = text.lines().next().unwrap_or_default().to_owned();
                 Ended::unrun(CallOutcome::Rejected, text, &summary)
@@ -320,7 +318,14 @@ impl Calling<'_> {
                 text = format!("{text}\n[note: what the call wrote below {TMP} was not kept: {reason}]");
             }
         }
-        Ok(Ended { outcome: CallOutcome::Succeeded, text, summary, usage: CallUsage::default(), observed, taping: None })
+        Ok(Ended {
+            outcome: CallOutcome::Succeeded,
+            text,
+            summary,
+            usage: CallUsage::default(),
+            observed,
+            taping: None,
+        })
     }
 
     /// Judges and applies what the call left in the session's own folder. Returns why it was not kept.

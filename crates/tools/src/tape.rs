@@ -58,8 +58,13 @@ impl Came {
             Ending::HostFailed(_) => return Err("the host could not run it"),
         };
         let changes = changes.filter(|changes| !changes.is_empty()).cloned().collect();
-        let came =
-            Self { end, text: ContentHash::of(text.as_bytes()), summary: summary.to_owned(), fuel: usage.fuel, changes };
+        let came = Self {
+            end,
+            text: ContentHash::of(text.as_bytes()),
+            summary: summary.to_owned(),
+            fuel: usage.fuel,
+            changes,
+        };
         Ok((came, text))
     }
 }

@@ -78,7 +78,18 @@ impl Tools {
     pub fn new(options: ToolsOptions) -> Self {
         let ToolsOptions { sandbox, registry, judge, workspace, limits, approver, secrets, random } = options;
         let scratch = Scratch::new(workspace.scratch());
-        Self { sandbox, registry, judge: Arc::new(judge), workspace, limits, approver, secrets, random, past: None, scratch }
+        Self {
+            sandbox,
+            registry,
+            judge: Arc::new(judge),
+            workspace,
+            limits,
+            approver,
+            secrets,
+            random,
+            past: None,
+            scratch,
+        }
     }
 
     /// Returns the same tool interface for a session that is run again: no call reaches anything but its tape, and nothing is

@@ -195,7 +195,9 @@ async fn what_a_tape_does_not_hold_is_said() {
     story.call("shell", json!({ "script": "wc -c large; cat large | wc -l" })).await;
     let reason = tape(&story).unwrap_err();
     assert!(reason.contains("8388608 bytes"), "{reason}");
-    let [(_, ReplayResult::NotReplayable { reason: said })] = &story.replay().await[..] else { panic!("it has a tape") };
+    let [(_, ReplayResult::NotReplayable { reason: said })] = &story.replay().await[..] else {
+        panic!("it has a tape")
+    };
     assert_eq!(*said, reason);
 }
 

@@ -160,11 +160,7 @@ impl Notes {
 }
 
 /// Records what `send` makes of `request`.
-pub(crate) fn record<S>(
-    deck: &Deck,
-    request: Request<WasiBody>,
-    send: impl FnOnce(Request<WasiBody>) -> S,
-) -> Sending
+pub(crate) fn record<S>(deck: &Deck, request: Request<WasiBody>, send: impl FnOnce(Request<WasiBody>) -> S) -> Sending
 where
     S: Future<Output = Result<Answer, Error>> + Send + 'static,
 {
@@ -248,10 +244,7 @@ impl Body for Came {
 
 /// Answers `request` from the tape that `deck` plays, without connecting to anything. Without a tape the request is given
 /// back.
-pub(crate) fn answered(
-    deck: &Arc<Deck>,
-    request: Request<WasiBody>,
-) -> Result<Sending, Request<WasiBody>> {
+pub(crate) fn answered(deck: &Arc<Deck>, request: Request<WasiBody>) -> Result<Sending, Request<WasiBody>> {
     let Some(played) = deck.playing() else { return Err(request) };
     let (method, url) = (request.method().to_string(), request.uri().to_string());
     let exchange = played.next().filter(|exchange| exchange.method == method && exchange.url == url);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use protocol::{Event, Node, SessionId, TurnId};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
-use tools::{Replayer, ReplayDifference, ReplayResult, Tool, builtin};
+use tools::{ReplayDifference, ReplayResult, Replayer, Tool, builtin};
 use workspace::{CallAccount, SessionAccount, Workspace, block_for_terminal, diff_texts, for_terminal};
 
 use self::story::{Story, Turned};
@@ -142,8 +142,11 @@ async fn registered(replayer: &Replayer, with: &str) -> Result<Arc<Tool>, Failur
     let tool = tool.ok_or_else(none)?;
     let found = &tool.manifest.version;
     if version.is_some_and(|version| version != found) {
-        return Err(Failure::usage(format!("`{name}` is here in version {found}, not {}", version.unwrap_or_default()))
-            .hint("name the folder of the other version: --with ./FOLDER"));
+        return Err(Failure::usage(format!(
+            "`{name}` is here in version {found}, not {}",
+            version.unwrap_or_default()
+        ))
+        .hint("name the folder of the other version: --with ./FOLDER"));
     }
     Ok(tool)
 }
@@ -175,10 +178,14 @@ fn differing(difference: &ReplayDifference) -> Vec<String> {
         Some((None, now)) => lines.push(format!("result (what it was is not kept):\n{}", block_for_terminal(now))),
         None => {}
     }
-    lines.extend(summary.as_ref().map(|(then, now)| format!("in one line: {} → {}", for_terminal(then), for_terminal(now))));
+    lines.extend(
+        summary.as_ref().map(|(then, now)| format!("in one line: {} → {}", for_terminal(then), for_terminal(now))),
+    );
     lines.extend(fuel.map(|(then, now)| format!("instructions: {then} → {now}")));
     let left = |node: &Option<Node>| node.as_ref().map_or_else(|| "not changed".to_owned(), left_there);
-    lines.extend(changes.iter().map(|(path, then, now)| format!("{}: {} → {}", for_terminal(path), left(then), left(now))));
+    lines.extend(
+        changes.iter().map(|(path, then, now)| format!("{}: {} → {}", for_terminal(path), left(then), left(now))),
+    );
     lines
 }
 

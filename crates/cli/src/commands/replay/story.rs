@@ -94,7 +94,9 @@ impl Recorded {
         let said = self.events.iter().filter_map(|event| match event {
             EventBody::ModelReplied { reply, .. } => Some(Ok(reply.clone())),
             // Nobody waits in a replay.
-            EventBody::ModelFailed { failure, .. } => Some(Err(ModelFailure { retry_after_ms: None, ..failure.clone() })),
+            EventBody::ModelFailed { failure, .. } => {
+                Some(Err(ModelFailure { retry_after_ms: None, ..failure.clone() }))
+            }
             _ => None,
         });
         Recalled { said: Mutex::new(said.collect()) }
@@ -204,8 +206,7 @@ impl<'a> Story<'a> {
         let (principal, after) = (Principal::Planner, view.last_sequence);
         let session =
             ToolSession::open(&self.workspace, self.session.clone(), principal, boot::grant_of_replay(grant), &[])?;
-        let facts =
-            ModelFacts { price: Some(Price::free()), context_window: Some(u32::MAX), ..ModelFacts::default() };
+        let facts = ModelFacts { price: Some(Price::free()), context_window: Some(u32::MAX), ..ModelFacts::default() };
         let driver = Driver {
             planner: Planner { model: Arc::new(recorded.model()), facts },
             fallback: None,

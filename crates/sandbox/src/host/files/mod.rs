@@ -155,7 +155,12 @@ mod tests {
         std::fs::write(folder.path().join("f"), "x").unwrap();
         let root = stage(folder.path()).root();
         let files = Files::new(vec![Preopen { name: WORKSPACE.into(), root, writable: true }], 3);
-        let mut host = Host::new(&Limits::default(), files, Gate::shut(), Arc::new(Deck::live(None, &Limits::default(), Vec::new())));
+        let mut host = Host::new(
+            &Limits::default(),
+            files,
+            Gate::shut(),
+            Arc::new(Deck::live(None, &Limits::default(), Vec::new())),
+        );
         let mount = preopens::Host::get_directories(&mut host).unwrap()[0].0.rep();
         (folder, host, mount)
     }
