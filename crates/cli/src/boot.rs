@@ -83,9 +83,8 @@ impl Site {
     }
 
     /// Returns what the person's configuration grants.
-    #[expect(clippy::disallowed_methods, reason = "the one place where a root grant is minted")]
     pub(crate) fn grant(&self) -> Grant {
-        Grant::root(granted(&self.config))
+        root(granted(&self.config))
     }
 
     /// Returns who judges by the person's configuration.
@@ -208,8 +207,12 @@ impl Site {
 
 /// Returns what a session held that is run again. Nothing is reached with it: its calls play their tapes, and its workspace
 /// is an empty folder.
-#[expect(clippy::disallowed_methods, reason = "what was held then is data, and opens nothing in a replay")]
 pub(crate) fn grant_of_replay(held: GrantSpec) -> Grant {
+    root(held)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place where a root grant is minted")]
+fn root(held: GrantSpec) -> Grant {
     Grant::root(held)
 }
 

@@ -52,7 +52,7 @@ pub use host::network::{
 pub use outcome::{Ending, Mount, Outcome};
 pub use replay::{Replay, Replayed};
 pub use run::Call;
-pub use tape::{Contents, MAX_TAPE_BYTES, MountTape, Recorded, Recording, Tape};
+pub use tape::{Contents, MAX_TAPE_BYTES, MountTape, NoTape, Recorded, Recording, Tape};
 pub use tool::{LoadError, LoadedTool, MAX_WASM_BYTES};
 
 /// How a sandbox is set up, once for a process.

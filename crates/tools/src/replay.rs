@@ -13,7 +13,7 @@ use workspace::{CallAccount, SessionAccount, Workspace};
 
 use crate::entry::Tool;
 use crate::registry::Registry;
-use crate::tape::{Came, Contents, End, reel};
+use crate::tape::{Came, Contents, End, NotReplayable, reel};
 
 /// Runs calls again from what the journal has of them. Nothing is reached but the journal.
 pub struct Replayer {
@@ -100,7 +100,7 @@ impl Replayer {
         };
         match self.run(session, call, tape, instead, cancel).await {
             Ok(difference) => difference,
-            Err(reason) => not_replayable(&reason),
+            Err(NotReplayable(reason)) => not_replayable(&reason),
         }
     }
 
@@ -111,21 +111,21 @@ impl Replayer {
         tape: &ContentHash,
         instead: Option<&Tool>,
         cancel: &CancellationToken,
-    ) -> std::result::Result<Result, String> {
+    ) -> std::result::Result<Result, NotReplayable> {
         let reel = reel(&self.workspace, tape)?;
         let Some(Arguments::Json(arguments)) = call.proposal.as_ref().map(|proposal| &proposal.arguments) else {
-            return Err("its arguments were not recorded".to_owned());
+            return Err("its arguments were not recorded".into());
         };
         let decided = call.decisions.last().ok_or("its decision was not recorded")?;
-        let then = session.tool_of(&decided.decision).map_err(|unknown| unknown.to_string())?;
+        let then = session.tool_of(&decided.decision).map_err(|unknown| NotReplayable(unknown.to_string()))?;
         let registered = match instead.filter(|tool| tool.manifest.name == call.tool) {
             Some(_) => None,
-            None => self.registry.tool(&call.tool).await.map_err(|error| error.to_string())?,
+            None => self.registry.tool(&call.tool).await.map_err(|error| NotReplayable(error.to_string()))?,
         };
         let tool = match (instead.filter(|tool| tool.manifest.name == call.tool), &registered) {
             (Some(tool), _) => tool,
             (None, Some(tool)) => tool.as_ref(),
-            (None, None) => return Err(format!("there is no tool `{}` any more", call.tool)),
+            (None, None) => return Err(NotReplayable(format!("there is no tool `{}` any more", call.tool))),
         };
         let is_other = *tool.component() != then.component || tool.manifest.version != then.version;
         let component = is_other.then(|| told_apart(tool, then));
@@ -141,7 +141,7 @@ impl Replayer {
         let replayed = tool.replay(&self.sandbox, replay).await;
         let difference = self.compare(call, &reel.came, replayed)?;
         if let Some(reason) = contents.missing() {
-            return Err(reason.to_owned());
+            return Err(reason.into());
         }
         if difference.is_nothing() {
             return Ok(Result::Same { fuel: reel.came.fuel });
@@ -149,10 +149,15 @@ impl Replayer {
         Ok(Result::Different(Box::new(Difference { component, ..difference })))
     }
 
-    fn compare(&self, call: &CallAccount, then: &Came, replayed: Replayed) -> std::result::Result<Difference, String> {
+    fn compare(
+        &self,
+        call: &CallAccount,
+        then: &Came,
+        replayed: Replayed,
+    ) -> std::result::Result<Difference, NotReplayable> {
         let Replayed { outcome, left } = replayed;
         if let Ending::HostFailed(reason) = &outcome.ending {
-            return Err(reason.clone());
+            return Err(NotReplayable(reason.clone()));
         }
         let mut changes = Vec::new();
         if matches!(outcome.ending, Ending::Returned { .. }) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use protocol::{CallId, CallUsage, ChangeSet, ContentHash, EventBody, StopCause, Taped};
-use sandbox::{Ending, Mount, Outcome, Recorded, Recording, Tape};
+use sandbox::{Ending, Mount, NoTape, Outcome, Recorded, Recording, Tape};
 use serde::{Deserialize, Serialize};
 use workspace::Workspace;
 
@@ -69,10 +69,21 @@ impl Came {
     }
 }
 
+/// Why a call cannot be run again.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct NotReplayable(pub(crate) String);
+
+impl From<&str> for NotReplayable {
+    fn from(reason: &str) -> Self {
+        Self(reason.to_owned())
+    }
+}
+
 /// Returns the record that lies under `hash`.
-pub(crate) fn reel(workspace: &Workspace, hash: &ContentHash) -> Result<Reel, String> {
-    let bytes = workspace.kept(hash).map_err(|error| format!("its record cannot be had: {error}"))?;
-    serde_json::from_slice(&bytes).map_err(|error| format!("its record cannot be read: {error}"))
+pub(crate) fn reel(workspace: &Workspace, hash: &ContentHash) -> Result<Reel, NotReplayable> {
+    let bytes = workspace.kept(hash).map_err(|error| NotReplayable(format!("its record cannot be had: {error}")))?;
+    serde_json::from_slice(&bytes).map_err(|error| NotReplayable(format!("its record cannot be read: {error}")))
 }
 
 /// The contents of one tape, each verified when it is first wanted. Clones share them.
@@ -130,7 +141,7 @@ impl Taping {
         Some(match (recorded, came) {
             (Ok(recorded), Ok((came, _))) => Self::kept(recorded, came),
             (_, Err(reason)) => Self::not_kept(reason),
-            (Err(reason), _) => Self::not_kept(&reason),
+            (Err(NoTape(reason)), _) => Self::not_kept(&reason),
         })
     }
 

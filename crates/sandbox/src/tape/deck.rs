@@ -10,10 +10,13 @@ use stage::{Base, Left, Player, Quota, Recorder, Room, TapeContents};
 
 use super::exchange::{Exchange, Taken};
 use super::seed::{Random, Seed};
-use super::{MAX_TAPE_BYTES, MountTape, Tape, VERSION};
+use super::{MAX_TAPE_BYTES, MountTape, NoTape, Tape, VERSION};
 
 /// Bytes that a reading of a clock, or a wait, counts as.
 const READING_BYTES: u64 = 8;
+
+/// How far the clock of a replay goes on with each reading that its tape does not have.
+const BEYOND_NS: u64 = 1_000_000;
 
 /// Contents by their hash.
 pub type Contents = TapeContents;
@@ -35,7 +38,7 @@ struct Notes {
 struct Began {
     limits: Limits,
     seed: Seed,
-    began: Duration,
+    at: Duration,
     mounts: Vec<(String, bool, Quota)>,
 }
 
@@ -74,14 +77,14 @@ impl Recording {
     }
 
     /// Ends the recording; `None` of a call that did not begin. Fails with the reason why it cannot be replayed.
-    pub fn take(&self) -> Option<Result<Recorded, String>> {
+    pub fn take(&self) -> Option<Result<Recorded, NoTape>> {
         let call = lock(&self.0.call).take()?;
         let mut contents = Vec::new();
         let recorders = std::mem::take(&mut *lock(&self.0.mounts));
         let mut mounts = Vec::new();
         for (name, writable, Quota { bytes, entries }) in call.mounts {
             let Some((_, recorder)) = recorders.iter().find(|(of, _)| *of == name) else {
-                return Some(Err(format!("{name} was not recorded")));
+                return Some(Err(NoTape(format!("{name} was not recorded"))));
             };
             let (files, kept) = recorder.take();
             contents.extend(kept);
@@ -90,13 +93,13 @@ impl Recording {
         let exchanges = std::mem::take(&mut *lock(&self.0.exchanges));
         let exchanges = exchanges.iter().map(|taken| lock(taken).finish(&mut contents)).collect();
         if let Some(reason) = self.0.room.void() {
-            return Some(Err(reason.to_owned()));
+            return Some(Err(NoTape(reason.to_owned())));
         }
         let tape = Tape {
             version: VERSION,
             limits: call.limits,
             seed: call.seed,
-            began: (call.began.as_secs(), call.began.subsec_nanos()),
+            began: (call.at.as_secs(), call.at.subsec_nanos()),
             readings: distances(&std::mem::take(&mut *lock(&self.0.readings))),
             waits: std::mem::take(&mut *lock(&self.0.waits)),
             exchanges,
@@ -155,7 +158,7 @@ impl Deck {
         let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let seed = Seed::fresh();
         let mode = recording.map_or(Mode::Live, |recording| {
-            let call = Began { limits: *limits, seed: seed.clone(), began, mounts };
+            let call = Began { limits: *limits, seed: seed.clone(), at: began, mounts };
             *lock(&recording.0.call) = Some(call);
             Mode::Recorded(recording.clone())
         });
@@ -266,7 +269,7 @@ impl Played {
         let Some(reading) = self.readings.get(at) else {
             self.left.note(|| format!("the time, for the {}th time", at + 1));
             // It still goes on, or a guest that waits for a moment would never come to it.
-            let beyond = (at - self.readings.len() + 1) as u64 * Duration::from_millis(1).as_nanos() as u64;
+            let beyond = (at - self.readings.len() + 1) as u64 * BEYOND_NS;
             return self.readings.last().copied().unwrap_or_default().saturating_add(beyond);
         };
         *reading

@@ -164,6 +164,9 @@ pub(crate) fn record<S>(deck: &Deck, request: Request<WasiBody>, send: impl FnOn
 where
     S: Future<Output = Result<Answer, Error>> + Send + 'static,
 {
+    if deck.is_played() {
+        return answered(deck.clone(), request);
+    }
     let Some(recording) = deck.recording() else { return Box::new(send(request)) };
     let (method, url) = (request.method().to_string(), request.uri().to_string());
     let room = recording.room().clone();
@@ -242,25 +245,26 @@ impl Body for Came {
     }
 }
 
-/// Answers `request` from the tape that `deck` plays, without connecting to anything. Without a tape the request is given
-/// back.
-pub(crate) fn answered(deck: &Arc<Deck>, request: Request<WasiBody>) -> Result<Sending, Request<WasiBody>> {
-    let Some(played) = deck.playing() else { return Err(request) };
+fn answered(deck: Arc<Deck>, request: Request<WasiBody>) -> Sending {
+    let Some(played) = deck.playing() else { return denied() };
     let (method, url) = (request.method().to_string(), request.uri().to_string());
     let exchange = played.next().filter(|exchange| exchange.method == method && exchange.url == url);
     let Some(exchange) = exchange else {
         played.left.note(|| format!("{method} {url}"));
-        return Ok(Box::new(std::future::ready(Err(Error::HttpRequestDenied))));
+        return denied();
     };
-    let deck = deck.clone();
-    Ok(Box::new(async move {
+    Box::new(async move {
         let played = deck.playing().ok_or(Error::InternalError(None))?;
         let asked = format!("{method} {url}");
         if exchange.head.is_some() || exchange.sent.whole {
             compare(played, &asked, &exchange.sent, request.into_body()).await;
         }
         respond(played, &asked, &exchange)
-    }))
+    })
+}
+
+fn denied() -> Sending {
+    Box::new(std::future::ready(Err(Error::HttpRequestDenied)))
 }
 
 /// Notes when the request's body is another.

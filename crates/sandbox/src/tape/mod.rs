@@ -15,7 +15,7 @@ use stage::{FileTape, Quota};
 
 pub(crate) use deck::Deck;
 pub use deck::{Contents, Recorded, Recording};
-pub(crate) use exchange::{answered, record};
+pub(crate) use exchange::answer;
 
 use exchange::Exchange;
 use seed::Seed;
@@ -26,6 +26,11 @@ const VERSION: u32 = 1;
 /// Bytes that one call's tape and the contents that it names may have together: many times what a call usually looks
 /// at, and little enough that no call fills a journal.
 pub const MAX_TAPE_BYTES: u64 = 8 << 20;
+
+/// Why a call cannot be replayed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NoTape(pub String);
 
 /// Everything that one call was given by its host. It holds no secret: requests are as the guest wrote them, with
 /// placeholders, and responses as it saw them, without values.

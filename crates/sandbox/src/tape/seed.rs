@@ -22,7 +22,11 @@ impl Seed {
 
 impl From<Seed> for String {
     fn from(seed: Seed) -> Self {
-        seed.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        seed.0
+            .iter()
+            .flat_map(|byte| [byte >> 4, byte & 15])
+            .filter_map(|digit| char::from_digit(digit.into(), 16))
+            .collect()
     }
 }
 

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use policy::Access;
 use protocol::{ChangeSet, ContentHash};
-use sandbox::{Call, Contents, Ending, MAX_TAPE_BYTES, Mount, Outcome, Recorded, Recording, Replay, Replayed, Tape};
+use sandbox::{
+    Call, Contents, Ending, MAX_TAPE_BYTES, Mount, NoTape, Outcome, Recorded, Recording, Replay, Replayed, Tape,
+};
 use serde_json::{Value, json};
 use stage::{Base, Quota, Scratch, Stage, StageOptions};
 use tokio_util::sync::CancellationToken;
@@ -20,7 +22,7 @@ struct Taken {
     outcome: Outcome,
     /// As they were before anybody touched the workspace.
     changes: Vec<ChangeSet>,
-    recorded: Result<Recorded, String>,
+    recorded: Result<Recorded, NoTape>,
 }
 
 /// Records a call of `name` over `workspace`.
@@ -57,7 +59,7 @@ fn contents(recorded: &Recorded) -> Contents {
 
 impl Taken {
     async fn replay_with(&self, tape: &Tape, arguments: &Value) -> Replayed {
-        let recorded = self.recorded.as_ref().ok().expect("it has a tape");
+        let recorded = self.recorded.as_ref().expect("it has a tape");
         let replay = Replay {
             tool: self.name,
             arguments,
@@ -71,7 +73,7 @@ impl Taken {
 
     /// Runs it again from a tape that was written down, and holds it against what was.
     async fn assert_same(&self) {
-        let tape = serde_json::to_vec(&self.recorded.as_ref().ok().unwrap().tape).unwrap();
+        let tape = serde_json::to_vec(&self.recorded.as_ref().unwrap().tape).unwrap();
         let replayed = self.replay_with(&serde_json::from_slice(&tape).unwrap(), &self.arguments).await;
         assert_eq!(replayed.left.asked(), None);
         assert_eq!(replayed.outcome.ending, self.outcome.ending);
@@ -136,7 +138,7 @@ async fn files_are_those_of_then() {
 #[tokio::test]
 async fn where_a_replay_leaves_its_tape_is_said() {
     let taken = take("fsops", looks(), &tree(), MAX_TAPE_BYTES).await;
-    let tape = &taken.recorded.as_ref().ok().unwrap().tape;
+    let tape = &taken.recorded.as_ref().unwrap().tape;
     for (op, expected) in [
         (json!({ "op": "read", "path": "/work/other" }), "to open /work/other"),
         (json!({ "op": "read", "path": "/work/h" }), "to open /work/h"),
@@ -153,17 +155,17 @@ async fn what_no_tape_holds_has_none() {
     let workspace = Workspace::with(&[("f", &"x".repeat(4_000))]);
     let read = json!({ "ops": [{ "op": "read", "path": "/work/f" }] });
     let taken = take("fsops", read, &workspace, 2_000).await;
-    let reason = taken.recorded.err().expect("it is too much");
+    let NoTape(reason) = taken.recorded.err().expect("it is too much");
     assert!(reason.contains("2000 bytes"), "{reason}");
     let steps = json!({ "steps": [{ "do": "open", "kind": "tcp4" }] });
     let taken = take("sockets", steps, &workspace, MAX_TAPE_BYTES).await;
-    assert_eq!(taken.recorded.err().as_deref(), Some("it used sockets"));
+    assert_eq!(taken.recorded.err(), Some(NoTape("it used sockets".into())));
 }
 
 #[tokio::test]
 async fn a_tape_needs_the_limits_that_it_was_recorded_under() {
     let taken = take("clocks", json!({}), &Workspace::new(), MAX_TAPE_BYTES).await;
-    let mut tape = serde_json::to_value(&taken.recorded.as_ref().ok().unwrap().tape).unwrap();
+    let mut tape = serde_json::to_value(&taken.recorded.as_ref().unwrap().tape).unwrap();
     tape["limits"]["fuel"] = json!(ceiling().fuel + 1);
     let replayed = taken.replay_with(&serde_json::from_value(tape.clone()).unwrap(), &taken.arguments).await;
     assert!(matches!(&replayed.outcome.ending, Ending::HostFailed(reason) if reason.contains("[limits]")));

@@ -149,7 +149,8 @@ impl Facts {
 /// One name of a directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Name {
-    name: Bytes,
+    #[serde(rename = "name")]
+    bytes: Bytes,
     kind: Kind,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     veiled: bool,
@@ -165,17 +166,17 @@ enum Bytes {
 
 impl From<&RawEntry> for Name {
     fn from(entry: &RawEntry) -> Self {
-        let name = match str::from_utf8(&entry.name) {
+        let bytes = match str::from_utf8(&entry.name) {
             Ok(text) => Bytes::Text(text.to_owned()),
             Err(_) => Bytes::Other(entry.name.clone()),
         };
-        Self { name, kind: entry.kind, veiled: entry.veiled }
+        Self { bytes, kind: entry.kind, veiled: entry.veiled }
     }
 }
 
 impl From<&Name> for RawEntry {
     fn from(name: &Name) -> Self {
-        let bytes = match &name.name {
+        let bytes = match &name.bytes {
             Bytes::Text(text) => text.clone().into_bytes(),
             Bytes::Other(bytes) => bytes.clone(),
         };

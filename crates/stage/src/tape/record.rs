@@ -98,7 +98,7 @@ impl Recorder {
         let is_end = bytes.len() < wanted;
         let moved = is_end && !bytes.is_empty() && noted.tape.end.is_some_and(|known| known != end);
         match noted.extents.add(offset, bytes) {
-            Some(new) if !moved => _ = self.0.room.take(new),
+            Some(new) if !moved => drop(self.0.room.take(new)),
             _ => self.0.room.spoil(&format!("`{path}` changed while it was read")),
         }
         if is_end && (noted.tape.end.is_none() || !bytes.is_empty()) {

@@ -27,7 +27,9 @@ pub(crate) async fn replay(place: &Place, id: &str, with: Option<&str>, output: 
     let id = session::find(&workspace, id)?;
     let events = workspace.journal().events(&id)?;
     let mut account = SessionAccount::default();
-    events.iter().for_each(|event| account.apply(event));
+    for event in &events {
+        account.apply(event);
+    }
     let account = Arc::new(account);
     let replayer = site.replayer(workspace.clone(), builtin())?;
     let instead = match with {

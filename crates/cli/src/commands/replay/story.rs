@@ -33,6 +33,9 @@ pub(super) enum Turned {
     NotReplayable { reason: String },
 }
 
+/// Why a turn cannot be run again.
+struct Unplayed(String);
+
 /// The first thing that a turn did otherwise.
 #[derive(Debug, Serialize)]
 pub(super) struct Difference {
@@ -124,13 +127,15 @@ impl Model for Recalled {
     }
 }
 
+/// Tool, rule, effects, and the answer.
+type Given = (String, String, Vec<String>, Answer);
+
 /// The rule of a person's no.
 const SAID_NO: &str = "answer.no";
 
 /// Answers what was answered then.
 struct Answered {
-    /// Tool, rule, effects, and the answer.
-    answers: Mutex<Vec<(String, String, Vec<String>, Answer)>>,
+    answers: Mutex<Vec<Given>>,
 }
 
 impl Answered {
@@ -155,9 +160,8 @@ impl Answered {
 impl Approver for Answered {
     async fn ask(&self, asked: Asked<'_>) -> Answer {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_it = |(tool, rule, effects, _): &(String, String, Vec<String>, Answer)| {
-            tool == asked.tool && rule == asked.rule && effects == asked.effects
-        };
+        let is_it =
+            |(tool, rule, effects, _): &Given| tool == asked.tool && rule == asked.rule && effects == asked.effects;
         answers.iter().position(is_it).map_or(Answer::Unattended, |at| answers.remove(at).3)
     }
 }
@@ -199,7 +203,7 @@ impl<'a> Story<'a> {
         };
         let (judge, limits, grant) = match self.policy(recorded) {
             Ok(policy) => policy,
-            Err(reason) => return Ok(Turned::NotReplayable { reason }),
+            Err(Unplayed(reason)) => return Ok(Turned::NotReplayable { reason }),
         };
         let tools = self.tools(judge, limits)?;
         let view = self.workspace.view(&self.session)?;
@@ -226,22 +230,22 @@ impl<'a> Story<'a> {
     }
 
     /// Returns what the turn's calls were judged by.
-    fn policy(&self, recorded: &Recorded) -> Result<(Judge, Limits, GrantSpec), String> {
+    fn policy(&self, recorded: &Recorded) -> Result<(Judge, Limits, GrantSpec), Unplayed> {
         let mut policies = recorded.events.iter().filter_map(|event| match event {
             EventBody::CallDecided { decision, .. } if decision.basis.is_some() => Some(decision),
             _ => None,
         });
         let Some(first) = policies.next() else {
             // It judged nothing.
-            let judge = self.site.judge().map_err(|failure| failure.message)?;
+            let judge = self.site.judge().map_err(|failure| Unplayed(failure.message))?;
             return Ok((judge, self.site.config.limits, boot::granted(&self.site.config)));
         };
         let digest = |decision: &protocol::DecisionRecord| decision.basis.as_ref().map(|basis| basis.policy.clone());
         if policies.any(|decision| digest(decision) != digest(first)) {
-            return Err("its policy changed on the way".to_owned());
+            return Err(Unplayed("its policy changed on the way".to_owned()));
         }
-        let record = self.account.policy_of(first).map_err(|unknown| unknown.to_string())?;
-        let judge = record.judge().map_err(|error| error.to_string())?;
+        let record = self.account.policy_of(first).map_err(|unknown| Unplayed(unknown.to_string()))?;
+        let judge = record.judge().map_err(|error| Unplayed(error.to_string()))?;
         Ok((judge, record.limits, record.grant.clone()))
     }
 

@@ -39,12 +39,7 @@ impl WasiHttpHooks for Hooks {
     ) -> Sending {
         let Self(gate, deck) = self;
         // Before the gate: what is recorded has placeholders, and no secret in the response.
-        match tape::answered(deck, request) {
-            Ok(answered) => answered,
-            Err(request) => {
-                let (gate, options) = (gate.clone(), options.unwrap_or_default());
-                tape::record(deck, request, move |request| exchange(gate, request, options))
-            }
-        }
+        let (gate, options) = (gate.clone(), options.unwrap_or_default());
+        tape::answer(deck, request, move |request| exchange(gate, request, options))
     }
 }
