@@ -159,8 +159,13 @@ impl Notes {
     }
 }
 
-/// Records what `send` makes of `request`.
-pub(crate) fn record<S>(deck: &Deck, request: Request<WasiBody>, send: impl FnOnce(Request<WasiBody>) -> S) -> Sending
+/// Answers `request` from the tape that `deck` plays, without connecting to anything; else with what `send` makes of it,
+/// which is recorded where that is wanted.
+pub(crate) fn answer<S>(
+    deck: &Arc<Deck>,
+    request: Request<WasiBody>,
+    send: impl FnOnce(Request<WasiBody>) -> S,
+) -> Sending
 where
     S: Future<Output = Result<Answer, Error>> + Send + 'static,
 {

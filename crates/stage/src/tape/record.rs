@@ -79,9 +79,11 @@ impl Recorder {
 
     pub(crate) fn stood(&self, path: &str, standing: &Result<Standing, StageError>) {
         match standing {
-            Ok(standing) => self.note(path, |tape| add(&mut tape.standings, Stood::from(standing))),
+            Ok(standing) => {
+                self.note(path, |tape| add(&mut tape.standings, Stood::from(standing)));
+            }
             Err(error) => {
-                self.0.room.spoil(&format!("`{path}` could not be compared with what the call left: {error}"))
+                self.0.room.spoil(&format!("`{path}` could not be compared with what the call left: {error}"));
             }
         }
     }
