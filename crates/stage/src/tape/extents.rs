@@ -9,23 +9,21 @@ pub(super) struct Extents(BTreeMap<u64, Vec<u8>>);
 impl Extents {
     /// Adds what was read at `offset`. Returns how many bytes are new; `None` if bytes that are there were others.
     pub(super) fn add(&mut self, offset: u64, bytes: &[u8]) -> Option<u64> {
-        let before = self.len();
         let touching = |(start, part): (&u64, &Vec<u8>)| (*start + part.len() as u64 >= offset).then_some(*start);
         let start = self.0.range(..=offset).next_back().and_then(touching).unwrap_or(offset);
         let mut part = self.0.remove(&start).unwrap_or_default();
+        let mut known = part.len();
         merge(&mut part, offset - start, bytes)?;
         loop {
             let end = start + part.len() as u64;
             let Some((&next, _)) = self.0.range(start..=end).next() else { break };
             let later = self.0.remove(&next).unwrap_or_default();
+            known += later.len();
             merge(&mut part, next - start, &later)?;
         }
+        let new = part.len() - known;
         self.0.insert(start, part);
-        Some(self.len() - before)
-    }
-
-    fn len(&self) -> u64 {
-        self.0.values().map(|part| part.len() as u64).sum()
+        Some(new as u64)
     }
 
     pub(super) fn into_parts(self) -> impl Iterator<Item = (u64, Vec<u8>)> {

@@ -26,11 +26,7 @@ pub(crate) async fn replay(place: &Place, id: &str, with: Option<&str>, output: 
     let workspace = site.workspace()?;
     let id = session::find(&workspace, id)?;
     let events = workspace.journal().events(&id)?;
-    let mut account = SessionAccount::default();
-    for event in &events {
-        account.apply(event);
-    }
-    let account = Arc::new(account);
+    let account = told_by(&events);
     let replayer = site.replayer(workspace.clone(), builtin())?;
     let instead = match with {
         Some(with) => Some(other(&replayer, &account, with).await?),
@@ -68,6 +64,31 @@ pub(crate) async fn replay(place: &Place, id: &str, with: Option<&str>, output: 
     let is_fine = |(_, result): &(_, _)| matches!(result, ReplayResult::Same { .. } | ReplayResult::NeverRan);
     let is_same = |(_, turned): &(_, _)| matches!(turned, Turned::Same);
     Ok(if told.iter().all(is_fine) && turned.iter().all(is_same) { Exit::Done } else { Exit::Different })
+}
+
+fn told_by(events: &[Event]) -> Arc<SessionAccount> {
+    let mut account = SessionAccount::default();
+    for event in events {
+        account.apply(event);
+    }
+    Arc::new(account)
+}
+
+/// Runs the session `id` again in silence. Returns how many calls it has, and whether all of it came out the same.
+pub(crate) async fn repeat(site: &Site, workspace: &Arc<Workspace>, id: &SessionId) -> Result<(usize, bool), Failure> {
+    let events = workspace.journal().events(id)?;
+    let (account, cancel) = (told_by(&events), CancellationToken::new());
+    let replayer = site.replayer(workspace.clone(), builtin())?;
+    let mut is_same = true;
+    for call in account.calls() {
+        let result = replayer.replay(&account, call, None, &cancel).await;
+        is_same &= matches!(result, ReplayResult::Same { .. } | ReplayResult::NeverRan);
+    }
+    let story = Story::open(site, workspace.clone(), account.clone(), id.clone())?;
+    for turn in &story::turns(events) {
+        is_same &= matches!(story.run(turn, &cancel).await?, Turned::Same);
+    }
+    Ok((account.calls().count(), is_same))
 }
 
 /// Runs the turns of the session again, through the loop.
