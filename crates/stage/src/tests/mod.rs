@@ -10,5 +10,6 @@ mod open;
 mod paths;
 mod quota;
 mod support;
+mod tape;
 mod veil;
 mod writer;
