@@ -216,27 +216,3 @@ async fn an_altered_tape_is_refused() {
     let [(_, ReplayResult::NotReplayable { reason })] = &story.replay().await[..] else { panic!("it was altered") };
     assert!(reason.contains("is not what its hash says"), "{reason}");
 }
-
-#[tokio::test]
-async fn what_was_ready_first_is_so_again() {
-    let server = Server::start(|request| {
-        let waits = [("/slow", 150), ("/middle", 80)].into_iter().find(|(path, _)| request.contains(path));
-        std::thread::sleep(std::time::Duration::from_millis(waits.map_or(0, |(_, wait)| wait)));
-        b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nbody".to_vec()
-    });
-    let hosts = vec![format!("http://{}", server.address()).parse().unwrap()];
-    let story = Story::with(Setup { hosts, ..Setup::default() });
-    let code = format!(
-        "const order = []; let ticks = 0;
-         const clock = setInterval(() => ticks++, 7);
-         const ask = path => fetch('http://{}/' + path).then(answer => answer.text()).then(() => order.push(path));
-         await Promise.all(['slow', 'middle', 'fast'].map(ask));
-         clearInterval(clock);
-         [order, ticks]",
-        server.address()
-    );
-    let said = story.call("js", json!({ "code": code })).await;
-    assert!(said.contains("['fast','middle','slow']"), "{said}");
-    drop(server);
-    story.assert_same().await;
-}

@@ -102,6 +102,16 @@ async fn nobody_waits_in_a_replay() {
     assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
 }
 
+#[tokio::test]
+async fn what_was_not_ready_is_not_ready_again() {
+    // A timer of milliseconds and one of an hour, polled together: only the first is over.
+    for case in ["poll_oneoff", "poll_oneoff_files", "poll_oneoff_stdio"] {
+        let taken = take("wasi_cases", json!({ "case": case }), &Workspace::new(), MAX_TAPE_BYTES).await;
+        assert!(matches!(taken.outcome.ending, Ending::Returned { .. }), "{:?}", taken.outcome.ending);
+        taken.assert_same().await;
+    }
+}
+
 /// What a tape that was written long ago must hold of files: kinds, links, times and what was staged over them.
 fn looks() -> Value {
     json!({ "ops": [
