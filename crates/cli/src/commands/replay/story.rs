@@ -318,3 +318,54 @@ fn told(events: &[EventBody]) -> BTreeMap<Option<CallId>, Vec<Value>> {
 fn decided(tool: &str, decision: &protocol::DecisionRecord) -> Value {
     json!({ "decided": decision.verdict, "rule": decision.rule, "effects": decision.effects, "tool": tool })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::{Basis, ContentHash, DecisionRecord, Level};
+
+    fn decision(verdict: Verdict, rule: &str, effect: &str, asks: bool) -> DecisionRecord {
+        let digest = ContentHash::of(b"");
+        DecisionRecord {
+            verdict,
+            rule: rule.into(),
+            principal: "planner".into(),
+            digest: digest.clone(),
+            effects: vec![effect.into()],
+            reason: String::new(),
+            basis: asks.then_some(Basis { policy: digest, tool: None }),
+        }
+    }
+
+    /// Returns the account of calls of `write` that asked, and what was answered.
+    fn asked(answers: &[(&str, Verdict, &str)]) -> SessionAccount {
+        let mut account = SessionAccount::default();
+        let session = SessionId::from_random(1);
+        for (number, (effect, verdict, rule)) in (1..).zip(answers) {
+            let call = CallId::from_random(number);
+            for decision in [decision(Verdict::Ask, "docs", effect, true), decision(*verdict, rule, effect, false)] {
+                let (call, tool, level) = (call.clone(), "write".to_owned(), Level::Write);
+                let body = EventBody::CallDecided { call, tool, level, decision };
+                account.apply(&Event { sequence: number, session: session.clone(), recorded_at_ms: 0, body });
+            }
+        }
+        account
+    }
+
+    #[tokio::test]
+    async fn questions_are_answered_as_they_were() {
+        let said = [("a", Verdict::Allow, "answer.yes"), ("b", Verdict::Deny, SAID_NO), ("c", Verdict::Deny, "docs")];
+        let answered = Answered::of(&asked(&said));
+        for (effect, expected) in [
+            ("b", Answer::No),
+            ("a", Answer::Yes),
+            ("a", Answer::Unattended),
+            ("c", Answer::Unattended),
+            ("d", Answer::Unattended),
+        ] {
+            let effects = [effect.to_owned()];
+            let question = Asked { tool: "write", effects: &effects, rule: "docs", reason: "", detail: "" };
+            assert_eq!(answered.ask(question).await, expected, "{effect}");
+        }
+    }
+}
