@@ -30,6 +30,7 @@ Exit codes:
   6    conflict: a file had changed, nothing was overwritten
   7    the journal is broken, or not known on this machine
   8    a call waits for approval
+  9    a replay came out differently, or something of it could not be replayed
   130  cancelled";
 
 /// Where the command works.
@@ -78,6 +79,16 @@ pub(crate) enum Command {
     Explain {
         /// The call, a change set of it, or the beginning of either's identifier [default: the last call]
         id: Option<String>,
+        #[arg(long, value_enum, default_value_t = Form::Text)]
+        output: Form,
+    },
+    /// Run a session again from its record, offline, and say what comes out differently
+    Replay {
+        /// The session: its name, its identifier, or the beginning of that
+        id: String,
+        /// Use another version of a tool: TOOL@VERSION of an extension, or the path of one, as for `tool add`
+        #[arg(long, value_name = "TOOL")]
+        with: Option<String>,
         #[arg(long, value_enum, default_value_t = Form::Text)]
         output: Form,
     },

@@ -10,7 +10,7 @@ use protocol::CommitOutcome;
 use providers::ProviderSpec;
 use rand::Rng as _;
 use sandbox::{Sandbox, SandboxOptions, Secrets, SystemResolver, Tls};
-use tools::{Approver, Extensions, Package, Registry, Tools, ToolsOptions};
+use tools::{Approver, Extensions, Package, Registry, Replayer, Tools, ToolsOptions, Unattended};
 use workspace::{
     Config, ConfigError, Keychain, Mount, Opening, SecretService, SecretStore, Standing, Workspace, for_terminal,
 };
@@ -83,9 +83,8 @@ impl Site {
     }
 
     /// Returns what the person's configuration grants.
-    #[expect(clippy::disallowed_methods, reason = "the one place where a root grant is minted")]
     pub(crate) fn grant(&self) -> Grant {
-        Grant::root(granted(&self.config))
+        root(granted(&self.config))
     }
 
     /// Returns who judges by the person's configuration.
@@ -170,6 +169,26 @@ impl Site {
         })
     }
 
+    /// Returns the registered tools, with the person's extensions.
+    pub(crate) fn registry(
+        &self,
+        sandbox: &Sandbox,
+        packages: Vec<Package>,
+        approver: Arc<dyn Approver>,
+    ) -> Result<Registry, Failure> {
+        let registry = Registry::new(sandbox.clone(), packages).map_err(Failure::internal)?;
+        let Some(folder) = &self.extensions else { return Ok(registry) };
+        self.check_apart("extensions", folder)?;
+        Ok(registry.extended(Extensions::new(folder), approver))
+    }
+
+    /// Assembles what runs recorded calls again: no grant, no secret and no rule is needed for what reaches nothing.
+    pub(crate) fn replayer(&self, workspace: Arc<Workspace>, packages: Vec<Package>) -> Result<Replayer, Failure> {
+        let sandbox = self.sandbox()?;
+        let registry = self.registry(&sandbox, packages, Arc::new(Unattended))?;
+        Ok(Replayer::new(sandbox, registry, workspace))
+    }
+
     /// Assembles the tool interface.
     pub(crate) fn tools(
         &self,
@@ -178,11 +197,7 @@ impl Site {
         approver: Arc<dyn Approver>,
     ) -> Result<Tools, Failure> {
         let sandbox = self.sandbox()?;
-        let mut registry = Registry::new(sandbox.clone(), packages).map_err(Failure::internal)?;
-        if let Some(folder) = &self.extensions {
-            self.check_apart("extensions", folder)?;
-            registry = registry.extended(Extensions::new(folder), approver.clone());
-        }
+        let registry = self.registry(&sandbox, packages, approver.clone())?;
         let secrets = Arc::new(self.secrets()?);
         let judge = self.judge()?;
         let limits = self.config.limits;
@@ -198,6 +213,17 @@ impl Site {
             random,
         }))
     }
+}
+
+/// Returns what a session held that is run again. Nothing is reached with it: its calls play their tapes, and its workspace
+/// is an empty folder.
+pub(crate) fn grant_of_replay(held: GrantSpec) -> Grant {
+    root(held)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place where a root grant is minted")]
+fn root(held: GrantSpec) -> Grant {
+    Grant::root(held)
 }
 
 /// Returns what `config` grants, as data: the mounts, hosts and secrets that it names, and every tool.

@@ -17,6 +17,8 @@ pub(crate) enum Exit {
     Journal,
     /// A call waits for a person.
     Waiting,
+    /// A replay came out otherwise, or not at all.
+    Different,
     Cancelled,
 }
 
@@ -32,6 +34,7 @@ impl Exit {
             Self::Conflict => 6,
             Self::Journal => 7,
             Self::Waiting => 8,
+            Self::Different => 9,
             Self::Cancelled => 130,
         }
     }

@@ -81,6 +81,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Approvals(Approvals::Show { id }) => commands::approvals::show(place, &id),
         Command::Approvals(Approvals::Revoke { id }) => commands::approvals::revoke(place, &id),
         Command::Explain { id, output } => commands::explain::explain(place, id.as_deref(), output),
+        Command::Replay { id, with, output } => commands::replay::replay(place, &id, with.as_deref(), output).await,
         Command::Policy(Policy::Show) => commands::policy::show(place),
         Command::Policy(Policy::Test { file }) => commands::policy::test(place, &file).await,
         Command::Policy(Policy::WhatIf { file, session }) => {

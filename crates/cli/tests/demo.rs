@@ -16,6 +16,7 @@ fn every_line_of_the_demo_is_as_it_should_be() {
         "8 commits",
         "byte for byte",
         "the server got the key",
+        "the server was not asked",
         "`grant.files`",
         "`grant.files`",
         "not possible",

@@ -248,6 +248,13 @@ pub enum EventBody {
         /// Bytes of the response's body as it came, before decompression, or all that was received.
         received_bytes: u64,
     },
+    /// Whether what the call was given by its host is kept, so that it can be replayed. Comes with the end of each call that
+    /// ran.
+    CallTaped {
+        call: CallId,
+        #[serde(flatten)]
+        taped: Taped,
+    },
     CallFinished {
         call: CallId,
         tool: String,
@@ -346,6 +353,16 @@ pub struct Basis {
     /// Of [`EventBody::ToolStated`]; absent where a person takes something back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool: Option<ContentHash>,
+}
+
+/// What is kept of what a call was given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "taped", rename_all = "snake_case")]
+pub enum Taped {
+    /// All of it: the hash of the tape, which names its contents by theirs.
+    Kept { tape: ContentHash },
+    /// Nothing, so that the call cannot be replayed.
+    NotKept { reason: String },
 }
 
 /// How a request ended.

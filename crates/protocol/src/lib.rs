@@ -23,7 +23,7 @@ pub use approval::{ApprovalAnswer, ApprovalRequest, ApprovalSubject, HeldCall, H
 pub use change::{Change, ChangeSet, CommitMode, Conflict, Node};
 pub use event::{
     Basis, CallOutcome, CommitOutcome, DecisionRecord, Event, EventBody, ModelFailure, ModelFailureKind, Observation,
-    Purpose, RequestOutcome, Stamp, StopCause, TurnOutcome, Verdict,
+    Purpose, RequestOutcome, Stamp, StopCause, Taped, TurnOutcome, Verdict,
 };
 pub use hash::{ContentHash, Hasher, InvalidHash};
 pub use id::{ApprovalId, CallId, ChangeSetId, InvalidId, SessionId, TurnId};

@@ -15,7 +15,7 @@ use crate::host::{Channel, Host, Program};
 use crate::run::{Running, Started, carry, unrun};
 use crate::tool::{declared, sized};
 use crate::wasm::Wasm;
-use crate::{Call, Ending, LoadError, Outcome, Sandbox, Shared};
+use crate::{Call, Ending, LoadError, Mount, Outcome, Sandbox, Shared};
 
 /// A command that can run. Clones share it.
 #[derive(Clone)]
@@ -60,12 +60,17 @@ impl Sandbox {
         let arguments = std::iter::once(call.tool.to_owned()).chain(argv).collect();
         let (epochs, program) = (running.epochs(), Program { arguments, input: Bytes::from(stdin) });
         match carry(Box::pin(running.command(code.clone(), program)), &epochs).await {
-            Ok((running, ran)) => {
-                let ending = ran.map_or_else(|error| running.ending(&error), |code| exited(&running, code));
-                running.finish(ending, 0, call.mounts).await
-            }
+            Ok((running, ran)) => running.exited(ran, call.mounts).await,
             Err(ending) => unrun(ending, call.mounts),
         }
+    }
+}
+
+impl Running {
+    /// Returns the outcome of a command that exited, or did not.
+    pub(crate) async fn exited(self, ran: wasmtime::Result<u8>, mounts: Vec<Mount>) -> Outcome {
+        let ending = ran.map_or_else(|error| self.ending(&error), |code| exited(&self, code));
+        self.finish(ending, 0, mounts).await
     }
 }
 
@@ -85,7 +90,7 @@ impl LoadedCommand {
         self.code().await.map(|_| ())
     }
 
-    async fn code(&self) -> Result<&CommandPre<Host>, LoadError> {
+    pub(crate) async fn code(&self) -> Result<&CommandPre<Host>, LoadError> {
         self.0.code.get_or_try_init(|| self.load_code()).await
     }
 

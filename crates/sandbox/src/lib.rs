@@ -3,13 +3,14 @@
 //! Runs one call of one tool as a WASM component: a fresh instance, finite limits, files through a stage, the network
 //! through a gate, and nothing else of the host. `tools` asks it; it asks `policy` for what a permit holds and `stage` for files; a call brings along what judges and records its connections.
 //!
-//! Invariants: nothing runs without a [`policy::Permit`], which is used up. A guest sees only the mounts that its grant
+//! Invariants: nothing runs without a [`policy::Permit`], which is used up; a replay needs none, because it reaches nothing. A guest sees only the mounts that its grant
 //! names, and writes only to their stages. Every call ends by its deadline, also in the middle of a host call. Machine
 //! code is loaded only when this cache's own MAC fits it.
 //!
 //! Deliberately absent: sockets that serve, environment variables, processes, and any state between two calls. Arguments and
 //! input are there for plain commands only (see [`Invocation`]).
-//! Guests have the host's clocks and randomness. The stack limit belongs to the process (see [`SandboxOptions`]): wasmtime
+//! Guests have the host's clocks, and randomness from a seed of the host's. What a call was given can be recorded on a
+//! [`Tape`]. The stack limit belongs to the process (see [`SandboxOptions`]): wasmtime
 //! knows one for each engine.
 
 #![warn(clippy::unwrap_used)]
@@ -25,7 +26,9 @@ mod halt;
 mod host;
 mod limiter;
 mod outcome;
+mod replay;
 mod run;
+mod tape;
 mod tool;
 mod wasm;
 
@@ -47,7 +50,9 @@ pub use host::network::{
     InvalidRoots, Network, NotRecorded, Refusal, Resolver, Secrets, SystemResolver, Tls, Unsearchable,
 };
 pub use outcome::{Ending, Mount, Outcome};
+pub use replay::{Replay, Replayed};
 pub use run::Call;
+pub use tape::{Contents, MAX_TAPE_BYTES, MountTape, NoTape, Recorded, Recording, Tape};
 pub use tool::{LoadError, LoadedTool, MAX_WASM_BYTES};
 
 /// How a sandbox is set up, once for a process.

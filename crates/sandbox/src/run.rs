@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -21,6 +21,7 @@ use crate::bindings::tool::exports::boxagnts::tool::tool::{Definition, Failure, 
 use crate::halt::{Halt, Panicked, ending};
 use crate::host::network::{Gate, Network};
 use crate::host::{self, Channel, Files, Host, Preopen, Program};
+use crate::tape::{Deck, Recording};
 use crate::{Ending, LoadError, LoadedTool, Mount, Outcome, Sandbox, Shared};
 
 /// One call of a tool.
@@ -34,6 +35,8 @@ pub struct Call<'a> {
     /// What judges and records its connections; without it there are none. Only targets that the permit's grant names are
     /// reached at all.
     pub network: Option<Network>,
+    /// Records what the call is given; its mounts were made with it.
+    pub recording: Option<Recording>,
     /// Ends the call within 100 ms, wherever it is.
     pub cancel: CancellationToken,
 }
@@ -50,11 +53,7 @@ impl Sandbox {
         let arguments = protocol::canonical(call.arguments);
         let epochs = running.epochs();
         match carry(Box::pin(running.call(code.clone(), call.tool.to_owned(), arguments)), &epochs).await {
-            Ok((running, result)) => {
-                let returned = result.as_ref().map_or(0, length);
-                let ending = result.map_or_else(|error| running.ending(&error), replied);
-                running.finish(ending, returned, call.mounts).await
-            }
+            Ok((running, result)) => running.replied(result, call.mounts).await,
             Err(ending) => unrun(ending, call.mounts),
         }
     }
@@ -75,7 +74,8 @@ impl Sandbox {
         let gate = Arc::new(self.0.gate(authority.call().clone(), grant, call.network.clone(), &limits));
         let cancel = call.cancel.child_token();
         let dropped = cancel.clone().drop_guard();
-        let running = Running::new(&self.0, limits, files, gate, slot, cancel);
+        let deck = deck(call, &limits, &authority);
+        let running = Running::new(&self.0, limits, files, gate, slot, cancel, deck);
         for mount in &call.mounts {
             let bounds = running.bounds.clone();
             mount.stage.interrupt_when(move || bounds.reached().is_some());
@@ -102,6 +102,22 @@ impl Sandbox {
     }
 }
 
+/// Returns what answers `call`, whose stages tell the same time as its clocks if it is recorded.
+fn deck(call: &Call<'_>, limits: &Limits, authority: &Authority) -> Arc<Deck> {
+    let granted = call.mounts.iter().filter(|mount| authority.grant().file_access(&mount.name).is_some());
+    let mounts = granted.map(|mount| (mount.name.clone(), is_writable(authority, mount), mount.stage.quota()));
+    let deck = Arc::new(Deck::live(call.recording.as_ref(), limits, mounts.collect()));
+    if call.recording.is_some() {
+        call.mounts.iter().for_each(|mount| tell_time(mount, &deck));
+    }
+    deck
+}
+
+pub(crate) fn tell_time(mount: &Mount, deck: &Arc<Deck>) {
+    let deck = deck.clone();
+    mount.stage.tell_time(move || SystemTime::UNIX_EPOCH + deck.now());
+}
+
 /// Returns what the tools of `code` say they are.
 pub(crate) async fn definitions(
     shared: &Shared,
@@ -114,7 +130,8 @@ pub(crate) async fn definitions(
     let gate = Arc::new(shared.gate(CallId::from_random(0), None, None, &limits));
     let cancel = CancellationToken::new();
     let _dropped = cancel.clone().drop_guard();
-    let running = Running::new(shared, limits, Files::none(), gate, slot, cancel);
+    let deck = Arc::new(Deck::live(None, &limits, Vec::new()));
+    let running = Running::new(shared, limits, Files::none(), gate, slot, cancel, deck);
     let epochs = running.epochs();
     let (running, result) = carry(Box::pin(running.definitions(code.clone())), &epochs).await?;
     result.map_err(|error| running.ending(&error))
@@ -136,11 +153,11 @@ pub(crate) async fn carry<T: Send + 'static>(guest: BoxFuture<'static, T>, epoch
 
 impl Shared {
     /// Waits until one more guest may run.
-    async fn slot(&self) -> OwnedSemaphorePermit {
+    pub(crate) async fn slot(&self) -> OwnedSemaphorePermit {
         self.slots.clone().acquire_owned().await.expect("the semaphore is never closed")
     }
 
-    fn gate(&self, call: CallId, grant: Option<&Grant>, network: Option<Network>, limits: &Limits) -> Gate {
+    pub(crate) fn gate(&self, call: CallId, grant: Option<&Grant>, network: Option<Network>, limits: &Limits) -> Gate {
         Gate::new(call, grant, network, (self.resolver.clone(), self.tls.clone()), limits)
     }
 }
@@ -151,15 +168,17 @@ pub(crate) fn unrun(ending: Ending, mounts: Vec<Mount>) -> Outcome {
 
 /// Returns the mounts that `authority` holds, with no more access than it holds.
 fn preopens(authority: &Authority, mounts: &[Mount]) -> Vec<Preopen> {
-    let granted = |mount: &Mount| {
-        let access = authority.grant().file_access(&mount.name)?;
-        Some(Preopen {
-            name: mount.name.clone(),
-            root: mount.stage.root(),
-            writable: access >= Access::ReadWrite && mount.stage.is_writable(),
-        })
-    };
-    mounts.iter().filter_map(granted).collect()
+    let granted = |mount: &&Mount| authority.grant().file_access(&mount.name).is_some();
+    mounts.iter().filter(granted).map(|mount| preopen(mount, is_writable(authority, mount))).collect()
+}
+
+fn is_writable(authority: &Authority, mount: &Mount) -> bool {
+    let access = authority.grant().file_access(&mount.name);
+    access.is_some_and(|access| access >= Access::ReadWrite) && mount.stage.is_writable()
+}
+
+pub(crate) fn preopen(mount: &Mount, writable: bool) -> Preopen {
+    Preopen { name: mount.name.clone(), root: mount.stage.root(), writable }
 }
 
 /// One guest, from its empty store to its end.
@@ -174,18 +193,19 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    fn new(
+    pub(crate) fn new(
         shared: &Shared,
         limits: Limits,
         files: Files,
         gate: Arc<Gate>,
         slot: OwnedSemaphorePermit,
         cancel: CancellationToken,
+        deck: Arc<Deck>,
     ) -> Self {
-        let started = Instant::now();
+        let started = deck.started;
         let deadline = started + Duration::from_millis(limits.timeout_ms);
         let bounds = Bounds { deadline, cancel, epochs: Epochs::default() };
-        let mut store = Store::new(&shared.engine, Host::new(&limits, files, gate.clone(), started));
+        let mut store = Store::new(&shared.engine, Host::new(&limits, files, gate.clone(), deck));
         store.limiter(|host| &mut host.limiter);
         store.set_fuel(limits.fuel).expect("the engine consumes fuel");
         store.set_hostcall_fuel(host::transfer_bytes(&limits));
@@ -195,7 +215,7 @@ impl Running {
         Self { store, limits, gate, started, bounds, _slot: slot }
     }
 
-    async fn call(
+    pub(crate) async fn call(
         mut self,
         code: ToolGuestPre<Host>,
         tool: String,
@@ -253,6 +273,13 @@ impl Running {
         ending(error, self.refused())
     }
 
+    /// Returns the outcome of a call whose guest replied, or did not.
+    pub(crate) async fn replied(self, result: wasmtime::Result<Reply>, mounts: Vec<Mount>) -> Outcome {
+        let returned = result.as_ref().map_or(0, length);
+        let ending = result.map_or_else(|error| self.ending(&error), replied);
+        self.finish(ending, returned, mounts).await
+    }
+
     /// Returns the outcome of a call that ended with `ending` and returned `returned` bytes beside what it printed.
     pub(crate) async fn finish(self, ending: Ending, returned: usize, mounts: Vec<Mount>) -> Outcome {
         for mount in &mounts {
@@ -276,7 +303,7 @@ impl Running {
     }
 }
 
-type Reply = Result<Output, Failure>;
+pub(crate) type Reply = Result<Output, Failure>;
 
 fn replied(reply: Reply) -> Ending {
     match reply {

@@ -7,13 +7,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use protocol::{Hasher, Node, Stamp};
-use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2, readlinkat, statat,
-};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2, readlinkat, statat};
 use rustix::io::Errno;
 
 use crate::error::{Result, StageError, at};
 use crate::meta::{Kind, mode, stamp};
+use crate::tape::{Facts, Link, Player, Recorder};
 use crate::veil::Veil;
 
 /// Bytes moved at once when a file is hashed or copied: large enough that the system call does not count.
@@ -32,8 +31,10 @@ const HASH_ATTEMPTS: u32 = 3;
 /// any moment. `.boxagnts` is visible here: a `Base` belongs to the host, a [`Stage`](crate::Stage) to the guest.
 #[derive(Debug, Clone)]
 pub struct Base {
-    root: Arc<Root>,
+    /// `None` where everything is on a tape.
+    root: Option<Arc<Root>>,
     veil: Veil,
+    tape: Option<Link>,
 }
 
 #[derive(Debug)]
@@ -82,20 +83,87 @@ impl Reach {
 /// What a lookup found.
 #[derive(Debug)]
 pub(crate) struct Hit {
-    pub(crate) fd: OwnedFd,
-    pub(crate) stat: Stat,
+    pub(crate) held: Held,
+    pub(crate) facts: Facts,
 }
 
 impl Hit {
     pub(crate) fn kind(&self) -> Kind {
-        FileType::from_raw_mode(self.stat.st_mode).into()
+        self.facts.kind()
     }
 
     /// Returns the target of the link that an [`Reach::Identity`] lookup found.
     pub(crate) fn link_target(&self) -> Result<String> {
-        let target = readlinkat(&self.fd, "", Vec::new())?;
-        target.into_string().map_err(|_| StageError::IllegalByteSequence)
+        self.held.link_target()
     }
+}
+
+/// Something of the base, held open; or its part of a tape.
+#[derive(Debug)]
+pub(crate) struct Held {
+    path: String,
+    from: Origin,
+}
+
+#[derive(Debug)]
+enum Origin {
+    Disk(OwnedFd),
+    Recorded(OwnedFd, Recorder),
+    Played(Player),
+}
+
+impl Held {
+    /// Asks again what it is.
+    pub(crate) fn facts(&self) -> rustix::io::Result<Facts> {
+        let stat = |fd| fstat(fd).map(|stat| Facts::from(&stat));
+        match &self.from {
+            Origin::Disk(fd) => stat(fd),
+            Origin::Recorded(fd, recorder) => {
+                let facts = stat(fd);
+                recorder.held(&self.path, facts);
+                facts
+            }
+            Origin::Played(player) => player.held(&self.path),
+        }
+    }
+
+    /// Reads at an offset; short only at the end.
+    pub(crate) fn read_at(&self, buffer: &mut [u8], offset: u64) -> rustix::io::Result<usize> {
+        match &self.from {
+            Origin::Disk(fd) => read_at(fd.as_fd(), buffer, offset),
+            Origin::Recorded(fd, recorder) => {
+                let read = read_at(fd.as_fd(), buffer, offset)?;
+                recorder.read(&self.path, offset, buffer.len(), &buffer[..read]);
+                Ok(read)
+            }
+            Origin::Played(player) => player.read(&self.path, buffer, offset),
+        }
+    }
+
+    fn link_target(&self) -> Result<String> {
+        match &self.from {
+            Origin::Disk(fd) => link_target(fd),
+            Origin::Recorded(fd, recorder) => {
+                let target = link_target(fd);
+                recorder.target(&self.path, &target);
+                target
+            }
+            Origin::Played(player) => player.target(&self.path),
+        }
+    }
+
+    /// Returns the file of the disk.
+    fn into_file(self) -> Result<File> {
+        match self.from {
+            Origin::Disk(fd) | Origin::Recorded(fd, _) => Ok(fd.into()),
+            Origin::Played(_) => Err(StageError::Unsupported),
+        }
+    }
+}
+
+fn link_target(fd: &OwnedFd) -> Result<String> {
+    let target = readlinkat(fd, "", Vec::new())?;
+    target.into_string().map_err(|_| StageError::IllegalByteSequence)
 }
 
 /// One name of a base directory; not necessarily UTF-8.
@@ -114,7 +182,18 @@ impl Base {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = at(&path.display().to_string(), openat(CWD, path, flags, Mode::empty()))?;
         let openat2 = beneath(fd.as_fd(), ".", Reach::Identity.flags()).is_ok();
-        Ok(Self { root: Arc::new(Root { fd, openat2 }), veil: Veil::none() })
+        Ok(Self { root: Some(Arc::new(Root { fd, openat2 })), veil: Veil::none(), tape: None })
+    }
+
+    /// Returns the same tree; `recorder` notes what it answers.
+    #[must_use]
+    pub fn recorded(self, recorder: Recorder) -> Self {
+        Self { tape: Some(Link::Recorded(recorder)), ..self }
+    }
+
+    /// Returns the tree that `player` remembers. Nothing of the disk is looked at.
+    pub fn played(player: Player) -> Self {
+        Self { root: None, veil: Veil::none(), tape: Some(Link::Played(player)) }
     }
 
     /// Returns the same tree without what `veil` hides: as if it were not there.
@@ -123,10 +202,14 @@ impl Base {
         Self { veil, ..self }
     }
 
-    /// Returns the same tree with everything in it.
+    /// Returns the same tree with everything in it, of which nothing is recorded.
     #[must_use]
     pub(crate) fn unveiled(&self) -> Self {
-        self.clone().veiled(Veil::none())
+        self.unrecorded().veiled(Veil::none())
+    }
+
+    fn unrecorded(&self) -> Self {
+        Self { tape: None, ..self.clone() }
     }
 
     /// Returns what stands at `path`, its content hashed in chunks; the stamp belongs to exactly that content. A path
@@ -134,6 +217,18 @@ impl Base {
     /// socket, device or a link whose target is not UTF-8, and [`StageError::Changed`] for a file that never rests.
     pub fn standing(&self, path: &str) -> Result<Standing> {
         check(path)?;
+        match &self.tape {
+            None => self.standing_on_disk(path),
+            Some(Link::Recorded(recorder)) => {
+                let standing = self.unrecorded().standing_on_disk(path);
+                recorder.stood(path, &standing);
+                standing
+            }
+            Some(Link::Played(player)) => player.standing(path),
+        }
+    }
+
+    fn standing_on_disk(&self, path: &str) -> Result<Standing> {
         for _ in 0..HASH_ATTEMPTS {
             if let Some(standing) = self.standing_once(path)? {
                 return Ok(standing);
@@ -150,7 +245,7 @@ impl Base {
     /// Returns the stamp of what is at `path`, not following a symlink; `None` if nothing is there.
     pub fn stamp(&self, path: &str) -> Result<Option<Stamp>> {
         check(path)?;
-        Ok(self.identity(path)?.map(|hit| stamp(&hit.stat)))
+        Ok(self.identity(path)?.map(|hit| stamp(&hit.facts)))
     }
 
     /// Opens the regular file at `path` for reading.
@@ -158,7 +253,7 @@ impl Base {
         check(path)?;
         let hit = at(path, self.lookup(path, Reach::Content))?;
         match hit.kind() {
-            Kind::File => Ok(BaseReader(hit.fd.into())),
+            Kind::File => Ok(BaseReader(hit.held.into_file()?)),
             _ => Err(StageError::Unrepresentable { path: path.to_owned() }),
         }
     }
@@ -167,9 +262,25 @@ impl Base {
     pub(crate) fn lookup(&self, path: &str, reach: Reach) -> rustix::io::Result<Hit> {
         #[cfg(test)]
         tally::count();
+        let held = |from| Held { path: path.to_owned(), from };
+        match &self.tape {
+            None => self.look(path, reach).map(|(fd, facts)| Hit { held: held(Origin::Disk(fd)), facts }),
+            Some(Link::Recorded(recorder)) => {
+                let looked = self.look(path, reach);
+                recorder.looked(path, reach, looked.as_ref().map(|(_, facts)| *facts).map_err(|errno| *errno));
+                looked.map(|(fd, facts)| Hit { held: held(Origin::Recorded(fd, recorder.clone())), facts })
+            }
+            Some(Link::Played(player)) => {
+                let facts = player.looked(path, reach)?;
+                Ok(Hit { held: held(Origin::Played(player.clone())), facts })
+            }
+        }
+    }
+
+    fn look(&self, path: &str, reach: Reach) -> rustix::io::Result<(OwnedFd, Facts)> {
         let fd = self.open_at(path, reach.flags())?;
-        let stat = fstat(&fd)?;
-        Ok(Hit { fd, stat })
+        let facts = Facts::from(&fstat(&fd)?);
+        Ok((fd, facts))
     }
 
     /// Opens the directory at `path` so that names can be made in it.
@@ -190,6 +301,22 @@ impl Base {
     ) -> rustix::io::Result<Vec<RawEntry>> {
         #[cfg(test)]
         tally::count();
+        match &self.tape {
+            None => self.list_on_disk(path, wanted),
+            Some(Link::Recorded(recorder)) => {
+                let listed = self.list_on_disk(path, wanted);
+                recorder.listed(path, &listed);
+                listed
+            }
+            Some(Link::Played(player)) => player.listed(path),
+        }
+    }
+
+    fn list_on_disk(
+        &self,
+        path: &str,
+        wanted: impl Fn() -> rustix::io::Result<()>,
+    ) -> rustix::io::Result<Vec<RawEntry>> {
         let mut directory = rustix::fs::Dir::new(self.directory(path)?)?;
         let mut entries = Vec::new();
         while let Some(entry) = directory.read() {
@@ -232,11 +359,11 @@ impl Base {
         let unrepresentable = || StageError::Unrepresentable { path: path.to_owned() };
         let node = match hit.kind() {
             Kind::Other => return Err(unrepresentable()),
-            Kind::Directory => Node::Directory { mode: mode(&hit.stat) },
+            Kind::Directory => Node::Directory { mode: mode(&hit.facts) },
             Kind::Symlink => Node::Symlink { target: hit.link_target().map_err(|_| unrepresentable())? },
             Kind::File => return self.hashed(path, &hit),
         };
-        Ok(Some(Standing { node, stamp: Some(stamp(&hit.stat)) }))
+        Ok(Some(Standing { node, stamp: Some(stamp(&hit.facts)) }))
     }
 
     fn hashed(&self, path: &str, seen: &Hit) -> Result<Option<Standing>> {
@@ -244,20 +371,20 @@ impl Base {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO) => return Ok(None),
             other => at(path, other)?,
         };
-        let before = stamp(&hit.stat);
-        if before != stamp(&seen.stat) {
+        let before = stamp(&hit.facts);
+        if before != stamp(&seen.facts) {
             return Ok(None);
         }
         let mut hasher = Hasher::default();
         let size = at(
             path,
-            copy_chunks(hit.fd.as_fd(), u64::MAX, |bytes| {
+            copy_chunks(&hit.held, u64::MAX, |bytes| {
                 hasher.update(bytes);
                 Ok(())
             }),
         )?;
-        let rested = stamp(&at(path, fstat(&hit.fd))?) == before;
-        let node = Node::File { hash: hasher.finish(), size, mode: mode(&hit.stat) };
+        let rested = stamp(&at(path, hit.held.facts())?) == before;
+        let node = Node::File { hash: hasher.finish(), size, mode: mode(&hit.facts) };
         Ok(rested.then_some(Standing { node, stamp: Some(before) }))
     }
 
@@ -266,12 +393,13 @@ impl Base {
             return Err(Errno::NOENT);
         }
         let path = if path.is_empty() { "." } else { path };
-        if !self.root.openat2 {
-            return walk(self.root.fd.as_fd(), path, flags);
+        let root = self.root.as_ref().ok_or(Errno::NOENT)?;
+        if !root.openat2 {
+            return walk(root.fd.as_fd(), path, flags);
         }
-        match beneath(self.root.fd.as_fd(), path, flags) {
+        match beneath(root.fd.as_fd(), path, flags) {
             // The kernel could not rule a race out; one component at a time it can.
-            Err(Errno::AGAIN) => walk(self.root.fd.as_fd(), path, flags),
+            Err(Errno::AGAIN) => walk(root.fd.as_fd(), path, flags),
             result => result,
         }
     }
@@ -280,7 +408,7 @@ impl Base {
     #[cfg(test)]
     pub(crate) fn without_openat2(path: &Path) -> Self {
         let fd = openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).unwrap();
-        Self { root: Arc::new(Root { fd, openat2: false }), veil: Veil::none() }
+        Self { root: Some(Arc::new(Root { fd, openat2: false })), veil: Veil::none(), tape: None }
     }
 }
 
@@ -325,7 +453,7 @@ fn step(directory: BorrowedFd<'_>, name: &str, flags: OFlags) -> rustix::io::Res
 
 /// Feeds at most `limit` bytes of `file`, from its start, to `take`, until that fails. Returns how many there were.
 pub(crate) fn copy_chunks(
-    file: BorrowedFd<'_>,
+    file: &Held,
     limit: u64,
     mut take: impl FnMut(&[u8]) -> rustix::io::Result<()>,
 ) -> rustix::io::Result<u64> {
@@ -333,7 +461,7 @@ pub(crate) fn copy_chunks(
     let mut offset = 0;
     while offset < limit {
         let wanted = usize::try_from(limit - offset).map_or(CHUNK_BYTES, |left| left.min(CHUNK_BYTES));
-        let read = read_at(file, &mut buffer[..wanted], offset)?;
+        let read = file.read_at(&mut buffer[..wanted], offset)?;
         if read == 0 {
             break;
         }
@@ -344,7 +472,7 @@ pub(crate) fn copy_chunks(
 }
 
 /// Reads at an offset, again if a signal came between.
-pub(crate) fn read_at(file: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> rustix::io::Result<usize> {
+fn read_at(file: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> rustix::io::Result<usize> {
     loop {
         match rustix::io::pread(file, &mut *buffer, offset) {
             Err(Errno::INTR) => {}

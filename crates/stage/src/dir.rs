@@ -139,7 +139,7 @@ impl Dir {
             return Err(StageError::Access);
         }
         match found.target {
-            Target::Base(hit) => tree.get_mut(id).kind = NodeKind::File(Content::Base(Some(hit.fd))),
+            Target::Base(hit) => tree.get_mut(id).kind = NodeKind::File(Content::Base(Some(hit.held))),
             _ => self.shared.ensure_open(tree, id)?,
         }
         tree.note_opened(id);
@@ -152,7 +152,7 @@ impl Dir {
         let found = self.find(&tree, path, if follow { Final::Follow } else { Final::Keep })?;
         match found.target {
             Target::Node(id) => tree.metadata(id, &self.shared.base),
-            Target::Base(hit) => Ok(Metadata::from(&hit.stat)),
+            Target::Base(hit) => Ok(Metadata::from(&hit.facts)),
             Target::Missing | Target::Hidden => Err(StageError::NoEntry),
         }
     }

@@ -1,14 +1,12 @@
 //! File handles.
 
 use std::io::Read;
-use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use protocol::{Hasher, Node as Stands, Stamp};
-use rustix::fs::fstat;
 
-use crate::base::{BaseReader, Reach, copy_chunks, read_at};
+use crate::base::{BaseReader, Reach, copy_chunks};
 use crate::content::Buffer;
 use crate::error::{Result, StageError};
 use crate::meta::{Kind, Metadata, mode, stamp};
@@ -124,7 +122,7 @@ fn read_content(tree: &Tree, id: NodeId, offset: u64, len: usize) -> Result<Vec<
         Content::Base(Some(file)) => {
             let mut bytes = vec![0; len];
             // Beyond what the system can address there is only the end.
-            let read = if i64::try_from(offset).is_ok() { read_at(file.as_fd(), &mut bytes, offset)? } else { 0 };
+            let read = if i64::try_from(offset).is_ok() { file.read_at(&mut bytes, offset)? } else { 0 };
             bytes.truncate(read);
             Ok(bytes)
         }
@@ -150,7 +148,7 @@ impl Shared {
         if hit.kind() != Kind::File {
             return Err(StageError::NotPermitted);
         }
-        tree.get_mut(id).kind = NodeKind::File(Content::Base(Some(hit.fd)));
+        tree.get_mut(id).kind = NodeKind::File(Content::Base(Some(hit.held)));
         Ok(())
     }
 
@@ -208,7 +206,7 @@ impl Shared {
     /// Makes the content the stage's own, copying it in chunks; asks the ledger for its size first.
     fn copy_up(&self, tree: &mut Tree, id: NodeId) -> Result<()> {
         let NodeKind::File(Content::Base(Some(file))) = &tree.get(id).kind else { return Ok(()) };
-        let size = Metadata::from(&fstat(file)?).size;
+        let size = file.facts()?.size;
         tree.stage(id)?;
         tree.ledger.take(0, size)?;
         let copied = self.copy(tree, id, size);
@@ -224,8 +222,8 @@ impl Shared {
         let NodeKind::File(Content::Base(Some(file))) = &tree.get(id).kind else { unreachable!("it was just seen") };
         let (mut buffer, mut hasher) = (Buffer::empty(), Hasher::default());
         let mut written = Ok(());
-        let start = fstat(file)?;
-        copy_chunks(file.as_fd(), size, |bytes| {
+        let start = file.facts()?;
+        copy_chunks(file, size, |bytes| {
             self.interrupt.check()?;
             hasher.update(bytes);
             if written.is_ok() {
@@ -234,7 +232,7 @@ impl Shared {
             Ok(())
         })?;
         written?;
-        let rested = stamp(&fstat(file)?) == stamp(&start);
+        let rested = stamp(&file.facts()?) == stamp(&start);
         let node = Stands::File { hash: hasher.finish(), size: buffer.len(), mode: mode(&start) };
         Ok((buffer, rested.then(|| (stamp(&start), node))))
     }

@@ -31,6 +31,7 @@ mod quota;
 mod resolve;
 mod seed;
 mod stage;
+mod tape;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -46,5 +47,6 @@ pub use hidden::is_hidden;
 pub use meta::{Identity, Kind, Metadata};
 pub use quota::{Quota, QuotaKind, Usage};
 pub use stage::{Clock, Stage, StageOptions};
+pub use tape::{FileTape, Left, Player, Recorder, Room, TapeContents};
 pub use veil::Veil;
 pub use writer::{Step, Writer, steps};

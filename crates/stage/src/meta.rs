@@ -3,10 +3,14 @@
 use std::time::{Duration, SystemTime};
 
 use protocol::Stamp;
-use rustix::fs::{FileType, Stat};
+use rustix::fs::FileType;
+use serde::{Deserialize, Serialize};
+
+use crate::tape::Facts;
 
 /// The kind of a directory entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     File,
     Directory,
@@ -49,48 +53,43 @@ impl From<FileType> for Kind {
     }
 }
 
-/// Returns the point in time that a `stat` field names, whatever integers the platform uses for it.
-fn time(seconds: impl TryInto<i64>, nanoseconds: impl TryInto<u32>) -> SystemTime {
-    let seconds = seconds.try_into().unwrap_or_default();
-    let nanoseconds = Duration::from_nanos(u64::from(nanoseconds.try_into().unwrap_or_default()));
+/// Returns the point in time that a `stat` field names.
+fn time((seconds, nanoseconds): (i64, u32)) -> SystemTime {
     let whole = Duration::from_secs(seconds.unsigned_abs());
     let start = if seconds < 0 { SystemTime::UNIX_EPOCH - whole } else { SystemTime::UNIX_EPOCH + whole };
-    start + nanoseconds
+    start + Duration::from_nanos(nanoseconds.into())
 }
 
-fn nanoseconds(seconds: impl TryInto<i64>, nanoseconds: impl TryInto<i64>) -> i64 {
-    let whole = seconds.try_into().unwrap_or_default();
-    whole.saturating_mul(1_000_000_000).saturating_add(nanoseconds.try_into().unwrap_or_default())
+fn nanoseconds((seconds, nanoseconds): (i64, u32)) -> i64 {
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds.into())
 }
 
-#[expect(clippy::unnecessary_cast, clippy::cast_sign_loss, reason = "the integer types of `stat` differ by platform")]
-impl From<&Stat> for Metadata {
-    fn from(stat: &Stat) -> Self {
+impl From<&Facts> for Metadata {
+    fn from(facts: &Facts) -> Self {
         Self {
-            kind: FileType::from_raw_mode(stat.st_mode).into(),
-            size: stat.st_size as u64,
-            links: stat.st_nlink as u64,
-            mode: mode(stat),
-            accessed: time(stat.st_atime, stat.st_atime_nsec),
-            modified: time(stat.st_mtime, stat.st_mtime_nsec),
-            changed: time(stat.st_ctime, stat.st_ctime_nsec),
-            identity: Identity { device: stat.st_dev as u64, inode: stat.st_ino as u64 },
+            kind: facts.kind(),
+            size: facts.size,
+            links: facts.links,
+            mode: mode(facts),
+            accessed: time(facts.accessed),
+            modified: time(facts.modified),
+            changed: time(facts.changed),
+            identity: Identity { device: facts.device, inode: facts.inode },
         }
     }
 }
 
 /// Returns the nine permission bits.
-pub(crate) fn mode(stat: &Stat) -> u32 {
-    stat.st_mode & 0o777
+pub(crate) fn mode(facts: &Facts) -> u32 {
+    facts.mode & 0o777
 }
 
-#[expect(clippy::unnecessary_cast, clippy::cast_sign_loss, reason = "the integer types of `stat` differ by platform")]
-pub(crate) fn stamp(stat: &Stat) -> Stamp {
+pub(crate) fn stamp(facts: &Facts) -> Stamp {
     Stamp {
-        device: stat.st_dev as u64,
-        inode: stat.st_ino as u64,
-        size: stat.st_size as u64,
-        modified_ns: nanoseconds(stat.st_mtime, stat.st_mtime_nsec),
-        changed_ns: nanoseconds(stat.st_ctime, stat.st_ctime_nsec),
+        device: facts.device,
+        inode: facts.inode,
+        size: facts.size,
+        modified_ns: nanoseconds(facts.modified),
+        changed_ns: nanoseconds(facts.changed),
     }
 }

@@ -1,12 +1,14 @@
 //! A stage that begins with what earlier calls staged.
 
 use std::io::Read;
+use std::time::SystemTime;
 
 use protocol::{Change, ChangeSet, ContentHash, Node, Stamp};
 
 use crate::base::CHUNK_BYTES;
 use crate::dir::{Dir, OpenHow, Opened};
 use crate::error::{Result, StageError};
+use crate::meta::Metadata;
 use crate::resolve::Final;
 use crate::stage::Stage;
 use crate::tree::Seen;
@@ -18,14 +20,22 @@ const NO_STAMP: Stamp = Stamp { device: 0, inode: 0, size: 0, modified_ns: 0, ch
 impl Stage {
     /// Stages `changes` again, with their contents from `open`. What the base had beneath them then stays what they are
     /// compared with, so that what was changed there since is a conflict and not overwritten. To be called before any
-    /// guest has the stage; after an error it is of no use.
-    pub fn seed(&self, changes: &ChangeSet, mut open: impl FnMut(&ContentHash) -> Result<Box<dyn Read>>) -> Result<()> {
+    /// guest has the stage; after an error it is of no use. What it stages has the time `at`.
+    pub fn seed(
+        &self,
+        changes: &ChangeSet,
+        at: SystemTime,
+        mut open: impl FnMut(&ContentHash) -> Result<Box<dyn Read>>,
+    ) -> Result<()> {
         let root = self.root();
         for step in steps(changes) {
             match step {
                 Step::Remove(change) => remove(&root, &change.path)?,
                 Step::Put(change) => self.put(&root, change, &mut open)?,
             }
+        }
+        for change in changes.changes.iter().filter(|change| change.after != Node::Absent) {
+            self.set_times(&root, &change.path, at)?;
         }
         let mut tree = self.0.tree();
         for change in &changes.changes {
@@ -70,14 +80,22 @@ impl Stage {
         }
     }
 
-    /// Sets the permission bits of what was just staged at `path`; guests cannot.
     fn set_mode(&self, root: &Dir, path: &str, mode: u32) -> Result<()> {
+        self.change_metadata(root, path, |meta| meta.mode = mode)
+    }
+
+    fn set_times(&self, root: &Dir, path: &str, at: SystemTime) -> Result<()> {
+        self.change_metadata(root, path, |meta| (meta.accessed, meta.modified, meta.changed) = (at, at, at))
+    }
+
+    /// Changes what guests cannot of something that was just staged.
+    fn change_metadata(&self, root: &Dir, path: &str, change: impl FnOnce(&mut Metadata)) -> Result<()> {
         let mut tree = self.0.tree();
         let found = root.find(&tree, path, Final::Entry)?;
         let id = tree.materialise(&found)?;
         tree.hold(id);
         if tree.is_dirty(id) {
-            tree.meta_mut(id).mode = mode;
+            change(tree.meta_mut(id));
         }
         tree.release(id);
         Ok(())

@@ -1,7 +1,7 @@
 //! The copy-on-write view as a whole.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use protocol::{Observation, Stamp};
@@ -44,7 +44,17 @@ pub(crate) struct Shared {
     pub(crate) base: Base,
     pub(crate) options: StageOptions,
     pub(crate) interrupt: Interrupt,
+    time: OnceLock<Time>,
     tree: Mutex<Tree>,
+}
+
+/// Tells the time in the place of [`StageOptions::clock`].
+struct Time(Box<dyn Fn() -> SystemTime + Send + Sync>);
+
+impl fmt::Debug for Time {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Time")
+    }
 }
 
 /// Tells whether a long operation is still wanted.
@@ -82,7 +92,7 @@ impl Shared {
     }
 
     pub(crate) fn now(&self) -> SystemTime {
-        (self.options.clock)()
+        self.time.get().map_or_else(self.options.clock, |time| (time.0)())
     }
 }
 
@@ -91,7 +101,12 @@ impl Stage {
     pub fn new(base: Base, options: StageOptions) -> Self {
         let base = base.veiled(options.veil.clone());
         let tree = Mutex::new(Tree::new(options.quota));
-        Self(Arc::new(Shared { base, options, interrupt: Interrupt::default(), tree }))
+        Self(Arc::new(Shared { base, options, interrupt: Interrupt::default(), time: OnceLock::new(), tree }))
+    }
+
+    /// Tells the time by `clock` from now on; only the first that is said counts.
+    pub fn tell_time(&self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) {
+        let _ = self.0.time.set(Time(Box::new(clock)));
     }
 
     /// Breaks off copies of large files and listings of large directories with [`StageError::Interrupted`] once `asked` is
@@ -113,6 +128,11 @@ impl Stage {
     /// Returns whether anything may change.
     pub fn is_writable(&self) -> bool {
         self.0.options.writable
+    }
+
+    /// Returns how much may be staged.
+    pub fn quota(&self) -> Quota {
+        self.0.options.quota
     }
 
     /// Returns a handle to the mount's root.

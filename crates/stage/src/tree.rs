@@ -6,12 +6,11 @@
 //! its last handle.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::os::fd::OwnedFd;
 use std::time::SystemTime;
 
 use protocol::{ContentHash, Node as Stands, Stamp};
 
-use crate::base::{Base, Hit, Reach, Standing};
+use crate::base::{Base, Held, Hit, Reach, Standing};
 use crate::content::Buffer;
 use crate::error::{Result, StageError};
 use crate::meta::{Identity, Kind, Metadata, stamp};
@@ -64,7 +63,7 @@ pub(crate) struct Entry {
 #[derive(Debug)]
 pub(crate) enum Content {
     /// In the base, open while a handle is.
-    Base(Option<OwnedFd>),
+    Base(Option<Held>),
     Staged(Buffer),
 }
 
@@ -215,10 +214,10 @@ impl Tree {
             Kind::Symlink => NodeKind::Symlink(hit.link_target()?),
             Kind::Other => return Err(StageError::NotPermitted),
         };
-        let id = self.insert_clean(parent, name, kind, Some(Metadata::from(&hit.stat)));
+        let id = self.insert_clean(parent, name, kind, Some(Metadata::from(&hit.facts)));
         if hit.kind() != Kind::Directory {
             let path = self.get(id).base.clone().expect("it is in the base");
-            let seen = || Seen { stamp: stamp(&hit.stat), opened: false, node: None };
+            let seen = || Seen { stamp: stamp(&hit.facts), opened: false, node: None };
             self.seen.entry(path).or_insert_with(seen);
         }
         Ok(id)
@@ -404,7 +403,7 @@ impl Tree {
         if self.get(id).meta.is_none() {
             let path = self.get(id).base.as_deref().unwrap_or_default();
             let hit = base.lookup(path, Reach::Identity)?;
-            self.get_mut(id).meta = Some(Metadata::from(&hit.stat));
+            self.get_mut(id).meta = Some(Metadata::from(&hit.facts));
         }
         Ok(())
     }
@@ -417,7 +416,7 @@ impl Tree {
             NodeKind::Symlink(target) => meta.size = target.len() as u64,
             NodeKind::File(Content::Staged(buffer)) => meta.size = buffer.len(),
             NodeKind::File(Content::Base(Some(file))) if !node.dirty => {
-                meta = Metadata::from(&rustix::fs::fstat(file)?);
+                meta = Metadata::from(&file.facts()?);
             }
             NodeKind::Directory(_) | NodeKind::File(Content::Base(_)) => {}
         }

@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use crate::base::{Base, CHUNK_BYTES, check};
 use crate::error::{Result, StageError, at};
 use crate::meta::stamp;
+use crate::tape::Facts;
 
 /// Names of half-written files start so; the rest is the process and a counter.
 const TEMPORARY: &str = ".boxagnts-tmp-";
@@ -70,7 +71,7 @@ struct Parent<'a> {
 impl Parent<'_> {
     fn stamp(&self) -> Result<Option<Stamp>> {
         match statat(&self.fd, self.name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(stamp(&stat))),
+            Ok(stat) => Ok(Some(stamp(&Facts::from(&stat)))),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => at(self.path, Err(errno)),
         }
@@ -97,7 +98,7 @@ impl Writer {
         let written = self.fill(&file, content, mode, path);
         let result = written.and_then(|()| self.place(self.temporaries.as_fd(), &name, &parent, over));
         let result = match result {
-            Ok(()) => return Ok(stamp(&at(path, fstat(&file))?)),
+            Ok(()) => return Ok(stamp(&Facts::from(&at(path, fstat(&file))?))),
             Err(error) if is_other_system(&error) => self.put_across(&name, &parent, mode, over),
             Err(error) => Err(error),
         };
@@ -285,7 +286,7 @@ impl Writer {
             discard(parent.fd.as_fd(), &name);
             return Err(error);
         }
-        Ok(stamp(&at(parent.path, fstat(&file))?))
+        Ok(stamp(&Facts::from(&at(parent.path, fstat(&file))?)))
     }
 
     fn flush(&self, fd: BorrowedFd<'_>, path: &str) -> Result<()> {

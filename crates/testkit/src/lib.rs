@@ -26,7 +26,7 @@ use protocol::{EventBody, SessionId, ToolCall};
 use sandbox::{Sandbox, SandboxOptions, Secrets, SystemResolver, Tls};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
-use tools::{Approver, Finished, Registry, ToolSession, Tools, ToolsOptions, Unattended, builtin};
+use tools::{Approver, Finished, Registry, Replayer, ToolSession, Tools, ToolsOptions, Unattended, builtin};
 use workspace::{Durability, Mount, PendingCall, Workspace};
 
 /// Calls that run at the same time.
@@ -37,6 +37,7 @@ pub struct Runtime {
     pub workspace: Arc<Workspace>,
     pub tools: Tools,
     pub grant: Grant,
+    sandbox: Sandbox,
     folder: Arc<TempDir>,
 }
 
@@ -91,8 +92,8 @@ impl Runtime {
         };
         let sandbox = Sandbox::new(options).expect("a sandbox");
         let tools = Tools::new(ToolsOptions {
-            registry: Registry::new(sandbox.clone(), builtin()).expect("the built-in tools register"),
-            sandbox,
+            registry: registry(&sandbox),
+            sandbox: sandbox.clone(),
             judge: judge(&setup),
             workspace: workspace.clone(),
             limits: ceiling,
@@ -101,7 +102,12 @@ impl Runtime {
             secrets: Arc::new(Secrets::none()),
             random,
         });
-        Self { workspace, tools, grant: reaching(setup.hosts), folder }
+        Self { workspace, tools, grant: reaching(setup.hosts), sandbox, folder }
+    }
+
+    /// Returns what runs recorded calls again.
+    pub fn replayer(&self) -> Replayer {
+        Replayer::new(self.sandbox.clone(), registry(&self.sandbox), self.workspace.clone())
     }
 
     /// Returns the folder that tools see as `/work`.
@@ -130,6 +136,10 @@ impl Runtime {
         self.workspace.journal().append(&id, &[opened], Durability::Process).expect("the journal takes events");
         ToolSession::open(&self.workspace, id, Principal::Planner, self.grant.clone(), &[]).expect("a session")
     }
+}
+
+fn registry(sandbox: &Sandbox) -> Registry {
+    Registry::new(sandbox.clone(), builtin()).expect("the built-in tools register")
 }
 
 /// Opens the workspace at `root`, mounted as `/work`. Its journal is not signed.

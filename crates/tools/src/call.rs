@@ -5,19 +5,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use policy::{CallRequest, CommitPermit, CommitRequest, Denial, Effect, Judged, Permit};
 use protocol::{
-    ApprovalId, Arguments, Basis, CallOutcome, CallUsage, ChangeSetId, CommitMode, Conflict, EventBody, HeldChanges,
-    Observation, StopCause, ToolCall, ToolResult, Verdict, canonical,
+    ApprovalId, Arguments, Basis, CallOutcome, CallUsage, ChangeSet, ChangeSetId, CommitMode, Conflict, EventBody,
+    HeldChanges, Observation, StopCause, ToolCall, ToolResult, Verdict, canonical,
 };
-use sandbox::{Call, Ending, Mount, Network, NotRecorded, Refusal};
+use sandbox::{Call, Ending, Mount, Network, NotRecorded, Outcome, Recording, Refusal};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
-use workspace::{Durability, PendingCall, SentRequest, SessionJournal};
+use workspace::{CommitError, Durability, PendingCall, SentRequest, SessionJournal};
 
 use crate::approver::Attendance;
 use crate::cap::cap;
 use crate::entry::Tool;
 use crate::held::Waiting;
+use crate::past::Past;
 use crate::session::{TMP, ToolSession};
+use crate::tape::Taping;
+use crate::tools::Landed;
 use crate::{Tools, ToolsError};
 
 /// A finished call: what the machine, the model and a person need of it.
@@ -55,7 +58,7 @@ struct Returned {
     text: String,
     summary: String,
     usage: CallUsage,
-    mounts: Vec<Mount>,
+    mounts: Vec<Whole>,
 }
 
 /// What was staged in one mount.
@@ -71,6 +74,8 @@ pub(crate) struct Ended {
     pub(crate) summary: String,
     pub(crate) usage: CallUsage,
     pub(crate) observed: Vec<Observation>,
+    /// `None` where nothing ran.
+    pub(crate) taping: Option<Taping>,
 }
 
 /// Why a call goes no further.
@@ -89,7 +94,7 @@ impl Ended {
     /// Returns the end of a call that never ran.
     pub(crate) fn unrun(outcome: CallOutcome, text: String, summary: &str) -> Self {
         let usage = CallUsage::default();
-        Self { outcome, text, summary: summary.to_owned(), usage, observed: Vec::new() }
+        Self { outcome, text, summary: summary.to_owned(), usage, observed: Vec::new(), taping: None }
     }
 
     pub(crate) fn denied(denial: &Denial) -> Self {
@@ -116,8 +121,8 @@ impl Ended {
         self
     }
 
-    fn ran(self, usage: CallUsage) -> Self {
-        Self { usage, ..self }
+    fn ran(self, usage: CallUsage, taping: Option<Taping>) -> Self {
+        Self { usage, taping, ..self }
     }
 }
 
@@ -255,19 +260,57 @@ impl Calling<'_> {
         permit: Permit,
         approved: &BTreeSet<Effect>,
     ) -> Result<Result<Ended, Halt>, ToolsError> {
-        let mounts = match self.tools.mounts(self.session, tool, approved, permit.limits()) {
-            Ok(mounts) => mounts,
-            Err(error) => return Ok(Ok(unfit(&error.to_string()))),
+        let (recording, sent) = (Recording::default(), Sent::default());
+        let outcome = match &self.tools.past {
+            None => match self.run_in_sandbox(tool, arguments, permit, approved, (&recording, &sent)).await {
+                Ok(outcome) => outcome,
+                Err(error) => return Ok(Ok(unfit(&error.to_string()))),
+            },
+            // What the permit allows is not done again.
+            Some(past) => match past.run(&self.tools.sandbox, tool, self.proposal(), arguments, self.cancel).await {
+                Some(outcome) => outcome,
+                None => return Ok(Ok(self.as_recorded(past))),
+            },
         };
-        let sent = Sent::default();
-        let network = self.network(tool, &permit, approved, &sent);
-        let call = Call { tool: &tool.manifest.name, arguments, mounts, network, cancel: self.cancel.clone() };
-        let mut outcome = tool.run(&self.tools.sandbox, permit, call).await;
+        self.ended(tool, outcome, approved, (&recording, &sent)).await
+    }
+
+    async fn run_in_sandbox(
+        &self,
+        tool: &Tool,
+        arguments: &Value,
+        permit: Permit,
+        approved: &BTreeSet<Effect>,
+        (recording, sent): (&Recording, &Sent),
+    ) -> Result<Outcome, CommitError> {
+        let mounts = self.tools.mounts(self.session, tool, approved, permit.limits(), recording)?;
+        let network = self.network(tool, &permit, approved, sent);
+        let (name, cancel) = (&tool.manifest.name, self.cancel.clone());
+        let call = Call { tool: name, arguments, mounts, network, recording: Some(recording.clone()), cancel };
+        Ok(tool.run(&self.tools.sandbox, permit, call).await)
+    }
+
+    /// Returns the recorded end of a call that cannot be run again.
+    fn as_recorded(&self, past: &Past) -> Ended {
+        let Some(finished) = past.finished(self.proposal()) else { return cancelled() };
+        let (outcome, text) = (finished.outcome.clone(), finished.result.text.clone());
+        Ended { usage: finished.usage, ..Ended::unrun(outcome, text, &finished.summary) }
+    }
+
+    /// Returns the end of a call that ran, after its changes were committed or staged.
+    async fn ended(
+        &self,
+        tool: &Tool,
+        mut outcome: Outcome,
+        approved: &BTreeSet<Effect>,
+        (recording, sent): (&Recording, &Sent),
+    ) -> Result<Result<Ended, Halt>, ToolsError> {
+        let mounts = wholes(&mut outcome)?;
+        let mut taping = Taping::of(recording, &outcome, &mounts);
         let ended = match std::mem::replace(&mut outcome.ending, Ending::Cancelled) {
             Ending::Returned { text, summary } => {
-                let mounts = std::mem::take(&mut outcome.mounts);
                 let returned = Returned { text, summary, usage: outcome.usage, mounts };
-                match self.returned(tool, returned, approved).await? {
+                match self.returned(tool, returned, approved, &mut taping).await? {
                     Ok(ended) => ended,
                     Err(Halt::Ended(ended)) => *ended,
                     waits => return Ok(waits),
@@ -287,7 +330,7 @@ impl Calling<'_> {
             Ending::Cancelled => cancelled(),
         };
         let sent = sent.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(Ok(ended.noting(&outcome.refusals).confessing(&sent).ran(outcome.usage)))
+        Ok(Ok(ended.noting(&outcome.refusals).confessing(&sent).ran(outcome.usage, taping)))
     }
 
     /// Returns what judges and records the connections of the call, if its tool asks for any; those that nobody granted
@@ -313,11 +356,12 @@ impl Calling<'_> {
         tool: &Tool,
         returned: Returned,
         approved: &BTreeSet<Effect>,
+        taping: &mut Option<Taping>,
     ) -> Result<Result<Ended, Halt>, ToolsError> {
         let Returned { mut text, summary, usage, mounts } = returned;
-        let mut observed = ToolSession::observe(&mounts);
-        let (own, shared): (Vec<_>, Vec<_>) = mounts.into_iter().partition(|mount| mount.name == TMP);
-        let mut staged: VecDeque<_> = self.staged(shared)?.into();
+        let mut observed = ToolSession::observe(mounts.iter().map(|(mount, _)| mount));
+        let (own, shared): (Vec<_>, Vec<_>) = mounts.into_iter().partition(|(mount, _)| mount.name == TMP);
+        let mut staged: VecDeque<_> = self.staged(shared).into();
         let mut held = false;
         while let Some(next) = staged.front() {
             let judged = self.judge(tool, &next.changes, approved)?;
@@ -327,7 +371,7 @@ impl Calling<'_> {
                 // An answer may take longer than this process lasts.
                 if !held && self.tools.approver.attendance() != Attendance::Absent {
                     let waiting = Waiting { text: &text, summary: &summary, usage, observed: &observed, approved };
-                    self.hold(staged.make_contiguous(), waiting)?;
+                    self.hold(staged.make_contiguous(), waiting, taping.take())?;
                     held = true;
                 }
             }
@@ -336,11 +380,16 @@ impl Calling<'_> {
                 Err(halt) => return Ok(Err(halt)),
             };
             let Some(Staged { mount, changes }) = staged.pop_front() else { break };
-            let landed = match self.session.commit_mode() {
-                CommitMode::PerCall => {
+            let landed = match (&self.tools.past, self.session.commit_mode()) {
+                (Some(past), CommitMode::PerCall) => {
+                    Landed { outcome: past.committed(self.proposal(), &changes.changes), observed: Vec::new() }
+                }
+                (None, CommitMode::PerCall) => {
                     self.tools.commit(self.session, permit, self.call_id().clone(), mount, changes.changes).await?
                 }
-                CommitMode::PerTurn | CommitMode::Manual => self.add(permit, &changes, Some(&mount.stage), approved)?,
+                (_, CommitMode::PerTurn | CommitMode::Manual) => {
+                    self.add(permit, &changes, Some(&mount.stage), approved)?
+                }
             };
             match landed.observed() {
                 Ok(landed) => observed = later(observed, landed),
@@ -354,33 +403,31 @@ impl Calling<'_> {
                 text = format!("{text}\n[note: what the call wrote below {TMP} was not kept: {reason}]");
             }
         }
-        Ok(Ok(Ended { outcome: CallOutcome::Succeeded, text, summary, usage, observed }))
+        Ok(Ok(Ended { outcome: CallOutcome::Succeeded, text, summary, usage, observed, taping: None }))
     }
 
-    /// Returns what was staged in each mount, the change sets named.
-    fn staged(&self, mounts: Vec<Mount>) -> Result<Vec<Staged>, ToolsError> {
+    /// Returns what the call itself changed in each mount, the change sets named.
+    fn staged(&self, mounts: Vec<Whole>) -> Vec<Staged> {
         let mut staged = Vec::new();
-        for mount in mounts {
-            let mut changes = mount.stage.changes()?;
-            if let Some(before) = self.session.staged(&mount.name) {
-                changes = before.staged.changes.increment(&changes);
-            }
+        for (mount, whole) in mounts {
+            let before = self.session.staged(&mount.name);
+            let changes = before.map_or_else(|| whole.clone(), |before| before.staged.changes.increment(&whole));
             if !changes.is_empty() {
                 let change_set = ChangeSetId::from_random((self.tools.random)());
                 staged.push(Staged { mount, changes: HeldChanges { change_set, changes } });
             }
         }
-        Ok(staged)
+        staged
     }
 
     /// Judges and applies what the call left in the session's own folder. Returns why it was not kept.
     async fn keep_tmp(
         &self,
         tool: &Tool,
-        mount: Mount,
+        mount: Whole,
         approved: &BTreeSet<Effect>,
     ) -> Result<Option<String>, ToolsError> {
-        let Some(Staged { mount, changes }) = self.staged(vec![mount])?.pop() else { return Ok(None) };
+        let Some(Staged { mount, changes }) = self.staged(vec![mount]).pop() else { return Ok(None) };
         let judged = self.judge(tool, &changes, approved)?;
         if judged.verdict() == Verdict::Ask {
             return Ok(Some(format!("rule `{}` asks about it", judged.rule())));
@@ -390,6 +437,9 @@ impl Calling<'_> {
             Err(Halt::Ended(ended)) => return Ok(Some(ended.text)),
             Err(Halt::Waits(approval)) => return Ok(Some(format!("it waits for {approval}"))),
         };
+        if self.tools.past.is_some() {
+            return Ok(None);
+        }
         Ok(match self.tools.apply_tmp(self.session, permit, mount, changes.changes).await {
             Ok(conflicts) => conflicts.first().map(|conflict| format!("{} changed meanwhile", conflict.path)),
             Err(error) => Some(error.to_string()),
@@ -438,9 +488,24 @@ impl Calling<'_> {
             usage: ended.usage,
             observed: ended.observed,
         };
-        self.journal().append(&[event], Durability::Process)?;
+        let (taped, contents) = Taping::event(ended.taping, call);
+        let events: Vec<_> = taped.into_iter().chain([event]).collect();
+        self.tools.workspace.append_with_contents(self.session.id(), &events, contents)?;
         Ok(Finished { outcome: ended.outcome, result, summary: ended.summary, usage: ended.usage })
     }
+}
+
+/// A mount with everything that is staged in it, by this call and by those before.
+pub(crate) type Whole = (Mount, ChangeSet);
+
+/// Takes the mounts of a call with what they stage; only of one that returned something is anything looked at.
+fn wholes(outcome: &mut Outcome) -> Result<Vec<Whole>, ToolsError> {
+    let mounts = std::mem::take(&mut outcome.mounts);
+    if !matches!(outcome.ending, Ending::Returned { .. }) {
+        return Ok(Vec::new());
+    }
+    let changes = |mount: Mount| Ok((mount.stage.changes()?, mount));
+    mounts.into_iter().map(changes).map(|staged| staged.map(|(changes, mount)| (mount, changes))).collect()
 }
 
 /// Returns `earlier` with what is known since.

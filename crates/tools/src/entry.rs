@@ -5,8 +5,11 @@ use std::sync::{Arc, OnceLock};
 
 use policy::{Limits, Permit, ToolRecord};
 use protocol::{CallUsage, ContentHash, ToolDefinition};
-use sandbox::{Call, Ending, Invocation, LoadError, LoadedCommand, LoadedTool, Outcome, Sandbox};
+use sandbox::{
+    Call, Ending, Invocation, LoadError, LoadedCommand, LoadedTool, Mount, Outcome, Replay, Replayed, Sandbox,
+};
 use serde_json::Value;
+use stage::Left;
 use tokio::sync::OnceCell;
 
 use crate::command::{Command, InvalidCommand};
@@ -39,14 +42,19 @@ impl Tool {
     /// Returns what the journal keeps of this tool, with its digest.
     pub(crate) fn stated(&self) -> &(ContentHash, Value) {
         self.record.get_or_init(|| {
-            let component = match &self.body {
-                Body::Typed(component) => component.content(),
-                Body::Command(component, _) => component.content(),
-            };
+            let component = self.component();
             let Manifest { name, version, level, .. } = self.manifest.clone();
             let request = self.manifest.asks_for();
             ToolRecord { name, version, component: component.clone(), level, request, limits: self.limits }.stated()
         })
+    }
+
+    /// Returns the hash of its component, as its record has it.
+    pub fn component(&self) -> &ContentHash {
+        match &self.body {
+            Body::Typed(component) => component.content(),
+            Body::Command(component, _) => component.content(),
+        }
     }
 
     /// Compiles or loads the code now: whether it can be used at all.
@@ -67,13 +75,29 @@ impl Tool {
                     let invocation = Invocation { call, argv: line.argv, stdin: line.stdin };
                     Box::pin(sandbox.run_command(permit, component, invocation)).await
                 }
-                Err(unfit) => {
-                    let (usage, ending) = (CallUsage::default(), Ending::Rejected(unfit.to_string()));
-                    Outcome { ending, usage, mounts: call.mounts, printed: String::new(), refusals: Vec::new() }
-                }
+                Err(unfit) => unfitting(&unfit.to_string(), call.mounts),
             },
         }
     }
+}
+
+impl Tool {
+    /// Runs a call of it again, from its tape.
+    pub(crate) async fn replay(&self, sandbox: &Sandbox, replay: Replay<'_>) -> Replayed {
+        match &self.body {
+            Body::Typed(component) => Box::pin(sandbox.replay(component, replay)).await,
+            Body::Command(component, command) => match command.line(replay.arguments) {
+                Ok(line) => Box::pin(sandbox.replay_command(component, replay, line.argv, line.stdin)).await,
+                Err(unfit) => Replayed { outcome: unfitting(&unfit.to_string(), Vec::new()), left: Left::default() },
+            },
+        }
+    }
+}
+
+/// Returns the end of a call whose arguments make no command line.
+fn unfitting(reason: &str, mounts: Vec<Mount>) -> Outcome {
+    let (usage, ending) = (CallUsage::default(), Ending::Rejected(reason.to_owned()));
+    Outcome { ending, usage, mounts, printed: String::new(), refusals: Vec::new() }
 }
 
 /// A tool that is there, loaded or not.

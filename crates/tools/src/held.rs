@@ -11,6 +11,7 @@ use crate::ToolsError;
 use crate::call::{Calling, Ended, Halt, Staged, conflicted, failed, later};
 use crate::entry::Tool;
 use crate::session::TMP;
+use crate::tape::Taping;
 use crate::tools::Landed;
 
 /// What a call that has to wait will return.
@@ -37,7 +38,12 @@ impl Landed {
 impl Calling<'_> {
     /// Keeps what waits, so that the call is not run again. What it left below `/tmp` is not kept: that is worth no
     /// question.
-    pub(crate) fn hold(&self, staged: &[Staged], waiting: Waiting<'_>) -> Result<(), ToolsError> {
+    pub(crate) fn hold(
+        &self,
+        staged: &[Staged],
+        waiting: Waiting<'_>,
+        taping: Option<Taping>,
+    ) -> Result<(), ToolsError> {
         let Waiting { text, summary, usage, observed, approved } = waiting;
         Ok(self.tools.workspace.hold(Hold {
             session: self.session.id(),
@@ -48,6 +54,7 @@ impl Calling<'_> {
             summary,
             usage,
             observed: observed.to_vec(),
+            taped: Taping::event(taping, self.call_id()),
         })?)
     }
 
@@ -70,7 +77,7 @@ impl Calling<'_> {
         let note = format!("[note: the call waited for an answer; what it wrote below {TMP} was not kept]");
         let text = format!("{}\n{note}", self.tools.workspace.held_text(held)?);
         let (summary, usage) = (held.summary.clone(), held.usage);
-        Ok(Ok(Ended { outcome: CallOutcome::Succeeded, text, summary, usage, observed }))
+        Ok(Ok(Ended { outcome: CallOutcome::Succeeded, text, summary, usage, observed, taping: None }))
     }
 
     /// Commits one held change set, unless that was done before an interruption.

@@ -176,9 +176,9 @@ impl ToolSession {
     }
 
     /// Returns what a call saw, as far as its state counts as seen.
-    pub(crate) fn observe(mounts: &[Mount]) -> Vec<Observation> {
+    pub(crate) fn observe<'a>(mounts: impl Iterator<Item = &'a Mount>) -> Vec<Observation> {
         // What is the session's own is nobody else's to change.
-        let shared = mounts.iter().filter(|mount| mount.name != TMP);
+        let shared = mounts.filter(|mount| mount.name != TMP);
         let observed: Vec<_> = shared.flat_map(|mount| mount.stage.observed()).collect();
         if observed.len() > MAX_OBSERVED { Vec::new() } else { observed }
     }

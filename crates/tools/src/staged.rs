@@ -69,6 +69,13 @@ impl Tools {
             };
             let (workspace, id, changes) =
                 (self.workspace.clone(), session.id().clone(), staged.staged.changes.clone());
+            if let Some(past) = &self.past {
+                if let Some(reason) = reason(past.committed_later(&staged.staged.changes)) {
+                    return Ok(Some(reason));
+                }
+                session.unstage(&staged.staged.changes.mount);
+                continue;
+            }
             let commit =
                 move || workspace.commit_held(HeldCommit { session: &id, call: None, permit, changes: &changes });
             let committed = tokio::task::spawn_blocking(commit).await.map_err(|_| ToolsError::Interrupted)??;

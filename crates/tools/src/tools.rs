@@ -6,12 +6,13 @@ use std::time::{Duration, SystemTime};
 
 use policy::{Access, Capability, CommitPermit, Effect, Grant, Judge, Limits, SecretSpec};
 use protocol::{CallId, ChangeSet, CommitOutcome, Conflict, Observation};
-use sandbox::{Mount, Sandbox, Secrets};
+use sandbox::{Mount, Recording, Sandbox, Secrets};
 use stage::{Quota, Scratch, Stage, StageError, StageOptions, Veil};
 use workspace::{Commit, CommitError, DiffError, JournalError, Workspace, WorkspaceError};
 
 use crate::approver::Approver;
 use crate::entry::Tool;
+use crate::past::Past;
 use crate::registry::{Registry, RegistryError};
 use crate::session::{RESULTS, TMP, ToolSession};
 
@@ -64,6 +65,8 @@ pub struct Tools {
     pub(crate) approval_lasts: Duration,
     pub(crate) secrets: Arc<Secrets>,
     pub(crate) random: fn() -> u64,
+    /// What the world was, where a recorded session is run again.
+    pub(crate) past: Option<Past>,
     scratch: Scratch,
 }
 
@@ -79,8 +82,26 @@ impl Tools {
         let ToolsOptions { sandbox, registry, judge, workspace, limits, approver, approval_lasts, secrets, random } =
             options;
         let scratch = Scratch::new(workspace.scratch());
-        let judge = Arc::new(judge);
-        Self { sandbox, registry, judge, workspace, limits, approver, approval_lasts, secrets, random, scratch }
+        Self {
+            sandbox,
+            registry,
+            judge: Arc::new(judge),
+            workspace,
+            limits,
+            approver,
+            approval_lasts,
+            secrets,
+            random,
+            past: None,
+            scratch,
+        }
+    }
+
+    /// Returns the same tool interface for a session that is run again: no call reaches anything but its tape, and nothing is
+    /// committed.
+    #[must_use]
+    pub fn replaying(self, past: Past) -> Self {
+        Self { past: Some(past), ..self }
     }
 
     /// Returns the registered tools.
@@ -99,13 +120,14 @@ impl Tools {
         self.registry.level(tool).is_some_and(|level| level <= protocol::Level::ReadOnly)
     }
 
-    /// Returns a fresh stage for each mount that the session is granted.
+    /// Returns a fresh stage for each mount that the session is granted; `recording` notes what their bases answer.
     pub(crate) fn mounts(
         &self,
         session: &ToolSession,
         tool: &Tool,
         approved: &BTreeSet<Effect>,
         limits: &Limits,
+        recording: &Recording,
     ) -> Result<Vec<Mount>, CommitError> {
         let mount = |(name, access): (&str, Access)| {
             let mut options =
@@ -118,13 +140,21 @@ impl Tools {
                 }
                 name => self.workspace.base(name)?,
             };
-            let stage = Stage::new(base.clone(), options);
+            let stage = Stage::new(recording.mount(name, base.clone()), options);
             stage.expect(&session.seen(name));
             let staged = session.staged(name).filter(|_| stage.is_writable());
-            let restaged = staged.map_or(Ok(()), |staged| self.workspace.restage(&stage, &staged.staged.changes));
+            let restaged = staged.map_or(Ok(()), |staged| self.restage(&stage, staged.staged.changes, recording));
             Some(restaged.map(|()| Mount { name: name.to_owned(), stage }))
         };
         session.grant().mounts().filter_map(mount).collect()
+    }
+
+    /// Begins a stage with what earlier calls staged.
+    fn restage(&self, stage: &Stage, changes: ChangeSet, recording: &Recording) -> Result<(), CommitError> {
+        let at = SystemTime::now();
+        self.workspace.restage(stage, &changes, at)?;
+        recording.staged(stage.mount(), changes, at);
+        Ok(())
     }
 
     fn options(&self, mount: &str, access: Access, limits: &Limits) -> StageOptions {

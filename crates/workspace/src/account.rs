@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use policy::{Judge, PolicyRecord, ToolRecord};
 use protocol::{
     CallId, ChangeSet, ChangeSetId, CommitOutcome, ContentHash, DecisionRecord, Event, EventBody, Level,
-    RequestOutcome, Spending, TokenUsage, ToolCall, TurnId, Verdict,
+    RequestOutcome, Spending, Taped, TokenUsage, ToolCall, TurnId, Verdict,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -66,6 +66,8 @@ pub struct CallAccount {
     pub requests: Vec<RequestAccount>,
     /// Change sets, with the decisions on what was really written.
     pub commits: Vec<CommitAccount>,
+    /// What is kept of what it was given; `None` where it did not run, or not by a version that recorded it.
+    pub taped: Option<Taped>,
     pub finished: Option<FinishedCall>,
     pub finished_at_ms: Option<u64>,
 }
@@ -197,6 +199,11 @@ impl SessionAccount {
             }
             EventBody::CommitFinished { change_set, outcome } => self.committed(change_set, outcome),
             EventBody::RequestDecided { .. } | EventBody::RequestFinished { .. } => self.request(&event.body),
+            EventBody::CallTaped { call, taped } => {
+                if let Some(account) = self.call(call, "") {
+                    account.taped = Some(taped.clone());
+                }
+            }
             EventBody::CallFinished { .. } => self.finish(&event.body, at_ms),
             EventBody::SessionOpened { .. }
             | EventBody::SessionForked { .. }
@@ -359,6 +366,7 @@ impl CallAccount {
             decisions: Vec::new(),
             requests: Vec::new(),
             commits: Vec::new(),
+            taped: None,
             finished: None,
             finished_at_ms: None,
         }

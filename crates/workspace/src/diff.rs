@@ -44,6 +44,15 @@ type Result<T> = std::result::Result<T, DiffError>;
 /// Opens a content: by hash, or for what stands before also by the path it stands at.
 pub(crate) type Open<'a> = dyn FnMut(&ContentHash, Option<&str>) -> Result<Box<dyn Read>> + 'a;
 
+/// Returns how `after` differs from `before`, as unified text that is harmless on a terminal; empty where they do not.
+pub fn diff_texts(before: &str, after: &str) -> String {
+    if before.len().max(after.len()) as u64 > MAX_FILE_BYTES {
+        return format!("(not compared: {} and {} bytes)", before.len(), after.len());
+    }
+    let difference = TextDiff::configure().algorithm(Algorithm::Patience).diff_lines(before, after);
+    block_for_terminal(&difference.unified_diff().context_radius(CONTEXT_LINES).to_string())
+}
+
 /// Returns `changes` as text.
 pub(crate) fn unified(changes: &ChangeSet, open: &mut Open<'_>) -> Result<String> {
     let by_path: BTreeMap<&str, &Change> =

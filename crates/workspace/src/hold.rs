@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{Cursor, Read};
+use std::time::SystemTime;
 
 use policy::CommitPermit;
 use protocol::{
@@ -10,6 +11,7 @@ use protocol::{
 use stage::{Stage, StageError};
 
 use crate::commit::CommitError;
+use crate::journal::Durability;
 use crate::keep::Keeper;
 use crate::workspace::Workspace;
 
@@ -25,6 +27,8 @@ pub struct Hold<'a> {
     pub summary: &'a str,
     pub usage: CallUsage,
     pub observed: Vec<Observation>,
+    /// What else is known of it, with its contents.
+    pub taped: (Option<EventBody>, Vec<(ContentHash, Vec<u8>)>),
 }
 
 /// What one call adds to what its session staged.
@@ -68,8 +72,13 @@ impl Workspace {
             usage: call.usage,
             observed: call.observed,
         };
-        let body = EventBody::CallHeld { call: call.call.clone(), held };
-        Ok(self.journal().append_with(call.session, &body, &keeper.flush()?)?)
+        let (taped, contents) = call.taped;
+        for (hash, bytes) in contents {
+            keeper.keep(&hash, bytes.len() as u64, || Ok(Box::new(Cursor::new(bytes))))?;
+        }
+        let bodies: Vec<_> = taped.into_iter().chain([EventBody::CallHeld { call: call.call.clone(), held }]).collect();
+        self.journal().append_with(call.session, &bodies, &keeper.flush()?, Durability::Power)?;
+        Ok(())
     }
 
     /// Adds what a call changed to what its session staged, and flushes it. Blocks.
@@ -89,13 +98,14 @@ impl Workspace {
             }
         }
         let body = EventBody::ChangesStaged { call: call.clone(), staged, approved };
-        Ok(self.journal().append_with(session, &body, &keeper.flush()?)?)
+        self.journal().append_with(session, &[body], &keeper.flush()?, Durability::Power)?;
+        Ok(())
     }
 
-    /// Stages what a session had staged before in a fresh `stage`.
-    pub fn restage(&self, stage: &Stage, changes: &ChangeSet) -> Result<()> {
+    /// Stages what a session had staged before in a fresh `stage`, all of it as if written `at`.
+    pub fn restage(&self, stage: &Stage, changes: &ChangeSet, at: SystemTime) -> Result<()> {
         let mut failure = None;
-        let seeded = stage.seed(changes, |hash| {
+        let seeded = stage.seed(changes, at, |hash| {
             self.content(hash).map_err(|error| {
                 failure = Some(error);
                 StageError::NoContent

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::io::{self, Read};
 
-use protocol::ContentHash;
+use protocol::{ContentHash, Event, EventBody, SessionId};
 
 use crate::blobs::Blobs;
 use crate::commit::CommitError;
 use crate::journal::{Durability, Journal};
+use crate::workspace::{Workspace, WorkspaceError};
 
 /// The largest content that lies in the journal, where it needs no flush of its own. Beyond this a file is cheaper to
 /// write than a row (`SQLite`'s "Internal Versus External BLOBs" puts the border near 100 kB).
@@ -83,6 +84,33 @@ impl<'a> Keeper<'a> {
     pub(crate) fn flush(self) -> Result<Vec<(ContentHash, Vec<u8>)>, CommitError> {
         self.blobs.flush(&self.large)?;
         Ok(self.small)
+    }
+}
+
+impl Workspace {
+    /// Appends `bodies` with the contents that they name. Nothing is flushed: what is lost with the machine is lost together.
+    pub fn append_with_contents(
+        &self,
+        session: &SessionId,
+        bodies: &[EventBody],
+        contents: Vec<(ContentHash, Vec<u8>)>,
+    ) -> Result<Vec<Event>, WorkspaceError> {
+        let is_small = |(_, bytes): &(ContentHash, Vec<u8>)| bytes.len() as u64 <= SMALL_BYTES;
+        let (small, large): (Vec<_>, Vec<_>) = contents.into_iter().partition(is_small);
+        for (hash, bytes) in large {
+            if !self.blobs().holds(&hash, bytes.len() as u64) {
+                self.blobs().put(&bytes, Durability::Process)?;
+            }
+        }
+        Ok(self.journal().append_with(session, bodies, &small, Durability::Process)?)
+    }
+
+    /// Returns a kept content whole; it is what its hash says.
+    pub fn kept(&self, hash: &ContentHash) -> Result<Vec<u8>, WorkspaceError> {
+        match self.journal().content(hash)? {
+            Some(bytes) => Ok(bytes),
+            None => Ok(self.blobs().get(hash)?),
+        }
     }
 }
 

@@ -42,7 +42,7 @@ pub use blobs::{BlobError, BlobReader, Blobs};
 pub use commit::{Commit, CommitError, Committed, HeldCommit, Undo};
 pub use config::cases::{CaseSpec, Cases, CasesPolicy, PolicyCase};
 pub use config::{BudgetSpec, Config, ConfigError, InvalidBudget, MapDir, SpendingSpec, Time, Usd};
-pub use diff::{DiffError, LineCount};
+pub use diff::{DiffError, LineCount, diff_texts};
 pub use hold::{Hold, Staging};
 pub use journal::{
     ApprovalRecord, ApprovalState, Balance, Break, ChangeSetRecord, ChangeSetState, Chapter, Durability, ExportError,

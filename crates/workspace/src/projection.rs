@@ -240,6 +240,7 @@ impl SessionView {
             | EventBody::CallProposed { .. }
             | EventBody::CallDecided { .. }
             | EventBody::CommitDecided { .. }
+            | EventBody::CallTaped { .. }
             | EventBody::LookupStarted { .. }
             | EventBody::RequestFinished { .. }
             | EventBody::ApprovalAsked { .. }

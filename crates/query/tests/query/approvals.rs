@@ -260,6 +260,9 @@ fn what_names_nothing_but_the_call_is_remembered_for_the_same_arguments_only() {
     let known = record(&["run", "write /work/a"], b"x");
     assert!(covers(&known, record(&["run", "write /work/a"], b"y")));
     assert!(!covers(&known, record(&["run", "write /work/a", "write /work/b"], b"x")));
+    let mut other = record(&["run", "write /work/a"], b"x");
+    other.request.tool = "js".into();
+    assert!(!covers(&known, other));
     assert!(!covers(&ApprovalRecord { answer: Some(NO), ..known.clone() }, record(&["run", "write /work/a"], b"x")));
     let mut repeat = record(&["POST https://a.test"], b"x");
     repeat.request.subject = ApprovalSubject::Repeat;

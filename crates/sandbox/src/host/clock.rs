@@ -1,6 +1,6 @@
 //! `wasi:clocks`: the host's clocks, and timers that end with the call.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::time::Instant;
 use wasmtime::component::Resource;
@@ -14,28 +14,34 @@ use super::Host;
 const RESOLUTION_NS: u32 = 1;
 
 /// Ready from an instant on; never when that is beyond what the host can represent.
-struct Timer(Option<Instant>);
+enum Timer {
+    At(Option<Instant>),
+    /// Of a replay, in which nobody waits.
+    Now,
+}
 
 #[async_trait]
 impl Pollable for Timer {
     async fn ready(&mut self) {
-        match self.0 {
-            Some(until) => tokio::time::sleep_until(until).await,
-            None => std::future::pending().await,
+        match self {
+            Self::Now => {}
+            Self::At(Some(until)) => tokio::time::sleep_until(*until).await,
+            Self::At(None) => std::future::pending().await,
         }
     }
 }
 
 impl Host {
     fn timer(&mut self, until: Option<Instant>) -> wasmtime::Result<Resource<DynPollable>> {
-        let timer = self.table.push(Timer(until))?;
+        let timer = if self.deck.is_played() { Timer::Now } else { Timer::At(until) };
+        let timer = self.table.push(timer)?;
         subscribe(&mut self.table, timer)
     }
 }
 
 impl monotonic_clock::Host for Host {
     fn now(&mut self) -> wasmtime::Result<u64> {
-        Ok(u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX))
+        Ok(self.deck.elapsed_ns())
     }
 
     fn resolution(&mut self) -> wasmtime::Result<u64> {
@@ -43,7 +49,7 @@ impl monotonic_clock::Host for Host {
     }
 
     fn subscribe_instant(&mut self, when: u64) -> wasmtime::Result<Resource<DynPollable>> {
-        self.timer(Instant::from_std(self.started).checked_add(Duration::from_nanos(when)))
+        self.timer(Instant::from_std(self.deck.started).checked_add(Duration::from_nanos(when)))
     }
 
     fn subscribe_duration(&mut self, duration: u64) -> wasmtime::Result<Resource<DynPollable>> {
@@ -53,7 +59,7 @@ impl monotonic_clock::Host for Host {
 
 impl wall_clock::Host for Host {
     fn now(&mut self) -> wasmtime::Result<wall_clock::Datetime> {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let since = self.deck.now();
         Ok(wall_clock::Datetime { seconds: since.as_secs(), nanoseconds: since.subsec_nanos() })
     }
 

@@ -11,7 +11,6 @@ mod output;
 mod random;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use policy::Limits;
 use wasmtime::Engine;
@@ -30,6 +29,7 @@ pub(crate) use output::{Channel, Output};
 use crate::bindings::sockets as wasi_sockets;
 use crate::bindings::wasi::filesystem;
 use crate::limiter::Limiter;
+use crate::tape::Deck;
 
 /// The interfaces that a component may import, without their versions (all WASI 0.2).
 pub(crate) const INTERFACES: [&str; 28] = [
@@ -79,12 +79,12 @@ pub(crate) struct Host {
     http: WasiHttpCtx,
     hooks: network::Hooks,
     sockets: sockets::Sockets,
-    /// Zero of the guest's monotonic clock.
-    started: Instant,
+    /// What answers its questions about the world.
+    pub(crate) deck: Arc<Deck>,
 }
 
 impl Host {
-    pub(crate) fn new(limits: &Limits, files: Files, gate: Arc<network::Gate>, started: Instant) -> Self {
+    pub(crate) fn new(limits: &Limits, files: Files, gate: Arc<network::Gate>, deck: Arc<Deck>) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(handles(limits));
         Self {
@@ -94,9 +94,9 @@ impl Host {
             program: Program::default(),
             files,
             http: WasiHttpCtx::new(),
-            hooks: network::Hooks(gate.clone()),
+            hooks: network::Hooks(gate.clone(), deck.clone()),
             sockets: sockets::Sockets::new(gate),
-            started,
+            deck,
         }
     }
 
@@ -122,8 +122,8 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Host>> {
     let mut linker = Linker::new(engine);
     let to = &mut linker;
     io::error::add_to_linker::<_, Table>(to, |host: &mut Host| &mut host.table)?;
-    io::poll::add_to_linker::<_, Table>(to, |host: &mut Host| &mut host.table)?;
-    io::streams::add_to_linker::<_, Table>(to, |host: &mut Host| &mut host.table)?;
+    io::poll::add_to_linker::<_, Own>(to, |host| host)?;
+    io::streams::add_to_linker::<_, Own>(to, |host| host)?;
     clocks::monotonic_clock::add_to_linker::<_, Own>(to, |host| host)?;
     clocks::wall_clock::add_to_linker::<_, Own>(to, |host| host)?;
     wasi_random::random::add_to_linker::<_, Own>(to, |host| host)?;

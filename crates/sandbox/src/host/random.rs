@@ -1,6 +1,5 @@
-//! `wasi:random`: the thread's cryptographic generator, seeded by the operating system.
+//! `wasi:random`: everything from the call's seed, which is the operating system's.
 
-use rand::Rng as _;
 use wasmtime_wasi::p2::bindings::random::{insecure_seed, random};
 
 use super::Host;
@@ -14,17 +13,18 @@ impl random::Host for Host {
             wasmtime::bail!("{length} random bytes in one request; the limit is {MAX_RANDOM_BYTES}");
         }
         let mut bytes = vec![0; usize::try_from(length)?];
-        rand::rng().fill_bytes(&mut bytes);
+        self.deck.random().fill(&mut bytes);
         Ok(bytes)
     }
 
     fn get_random_u64(&mut self) -> wasmtime::Result<u64> {
-        Ok(rand::rng().next_u64())
+        Ok(self.deck.random().next_u64())
     }
 }
 
 impl insecure_seed::Host for Host {
     fn insecure_seed(&mut self) -> wasmtime::Result<(u64, u64)> {
-        Ok((rand::rng().next_u64(), rand::rng().next_u64()))
+        let mut random = self.deck.random();
+        Ok((random.next_u64(), random.next_u64()))
     }
 }

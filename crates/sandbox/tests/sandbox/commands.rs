@@ -20,7 +20,14 @@ fn count() -> LoadedCommand {
 
 async fn run(given: &Given, command: &LoadedCommand, argv: &[&str], stdin: &str, mounts: Vec<Mount>) -> Outcome {
     let arguments = json!({});
-    let call = Call { tool: "program", arguments: &arguments, mounts, network: None, cancel: given.cancel.clone() };
+    let call = Call {
+        tool: "program",
+        arguments: &arguments,
+        mounts,
+        network: None,
+        recording: None,
+        cancel: given.cancel.clone(),
+    };
     let argv = argv.iter().map(|item| (*item).to_owned()).collect();
     let invocation = Invocation { call, argv, stdin: stdin.as_bytes().to_vec() };
     shared().run_command(given.permit("program", &arguments), command, invocation).await
@@ -98,8 +105,14 @@ async fn printing_too_much_stops_it() {
 async fn a_permit_for_other_arguments_runs_nothing() {
     let given = Given { files: BTreeMap::new(), ..Given::nothing() };
     let (approved, changed) = (json!({"a": 1}), json!({"a": 2}));
-    let call =
-        Call { tool: "program", arguments: &changed, mounts: Vec::new(), network: None, cancel: given.cancel.clone() };
+    let call = Call {
+        tool: "program",
+        arguments: &changed,
+        mounts: Vec::new(),
+        network: None,
+        recording: None,
+        cancel: given.cancel.clone(),
+    };
     let invocation = Invocation { call, argv: Vec::new(), stdin: Vec::new() };
     let outcome = shared().run_command(given.permit("program", &approved), &count(), invocation).await;
     assert!(matches!(&outcome.ending, Ending::HostFailed(text) if text.contains("permit")), "{:?}", outcome.ending);

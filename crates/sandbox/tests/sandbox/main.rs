@@ -19,6 +19,7 @@ mod network;
 mod offers;
 mod planted;
 mod races;
+mod replay;
 mod setting;
 mod surroundings;
 mod wasi;

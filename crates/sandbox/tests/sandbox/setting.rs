@@ -128,7 +128,7 @@ impl Given {
         arguments: &Value,
         mounts: Vec<Mount>,
     ) -> Outcome {
-        let call = Call { tool: name, arguments, mounts, network: None, cancel: self.cancel.clone() };
+        let call = Call { tool: name, arguments, mounts, network: None, recording: None, cancel: self.cancel.clone() };
         sandbox.run(self.permit(name, arguments), tool, call).await
     }
 

@@ -55,6 +55,7 @@ async fn a_permit_fits_one_tool_and_its_arguments() {
             arguments: &changed,
             mounts: Vec::new(),
             network: None,
+            recording: None,
             cancel: given.cancel.clone(),
         };
         let outcome = shared().run(given.permit("flood", &arguments), &tool("flood"), call).await;

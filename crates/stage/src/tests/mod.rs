@@ -11,5 +11,6 @@ mod paths;
 mod quota;
 mod seed;
 mod support;
+mod tape;
 mod veil;
 mod writer;

@@ -287,7 +287,11 @@ impl Real {
             }
             Stat { path, follow } => {
                 let flags = if *follow { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
-                let meta = crate::Metadata::from(&rustix::fs::statat(&self.at, path.as_str(), flags)?);
+                let meta = crate::Metadata::from(&crate::tape::Facts::from(&rustix::fs::statat(
+                    &self.at,
+                    path.as_str(),
+                    flags,
+                )?));
                 let size = if meta.kind == crate::Kind::Directory { 0 } else { meta.size };
                 return Ok(format!("{:?} {size}", meta.kind).into_bytes());
             }

@@ -5,7 +5,7 @@ use std::io::Cursor;
 
 use protocol::{ChangeSet, ContentHash};
 
-use super::support::{World, contents, options, text, write};
+use super::support::{World, contents, noon, options, text, write};
 use crate::error::Result;
 use crate::{Stage, StageError};
 
@@ -14,7 +14,9 @@ type Contents = BTreeMap<ContentHash, Vec<u8>>;
 /// Returns another stage over the same base, with `changes` in it.
 pub(crate) fn seeded(world: &World, changes: &ChangeSet, contents: &Contents) -> Result<Stage> {
     let stage = Stage::new(world.base.clone(), options(&world.folder));
-    stage.seed(changes, |hash| Ok(Box::new(Cursor::new(contents.get(hash).ok_or(StageError::NoContent)?.clone()))))?;
+    stage.seed(changes, noon(), |hash| {
+        Ok(Box::new(Cursor::new(contents.get(hash).ok_or(StageError::NoContent)?.clone())))
+    })?;
     Ok(stage)
 }
 

@@ -67,6 +67,7 @@ fn calls_of(event: &Event) -> Vec<&CallId> {
         | EventBody::CallFinished { call, .. }
         | EventBody::CallHeld { call, .. }
         | EventBody::ChangesStaged { call, .. }
+        | EventBody::CallTaped { call, .. }
         | EventBody::LookupStarted { call, .. }
         | EventBody::RequestDecided { call, .. }
         | EventBody::RequestFinished { call, .. } => vec![call],

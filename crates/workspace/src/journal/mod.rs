@@ -153,6 +153,20 @@ impl Journal {
         Ok(())
     }
 
+    /// Appends `bodies` with small contents that they name, in one transaction.
+    pub(crate) fn append_with(
+        &self,
+        session: &SessionId,
+        bodies: &[EventBody],
+        contents: &[(ContentHash, Vec<u8>)],
+        durability: Durability,
+    ) -> Result<Vec<Event>> {
+        self.write(durability, |pen| {
+            pen.keep(contents)?;
+            bodies.iter().map(|body| pen.append(session, body, None)).collect()
+        })
+    }
+
     /// Appends the intent of a commit to `place`, with the small contents it needs; all of it is flushed at once.
     pub(crate) fn intend(
         &self,
@@ -164,20 +178,6 @@ impl Journal {
         self.write(Durability::Power, |pen| {
             pen.keep(contents)?;
             Ok(vec![pen.append(session, intent, Some(place))?])
-        })?;
-        Ok(())
-    }
-
-    /// Appends `body` with the small contents that it speaks of; all of it is flushed at once.
-    pub(crate) fn append_with(
-        &self,
-        session: &SessionId,
-        body: &EventBody,
-        contents: &[(ContentHash, Vec<u8>)],
-    ) -> Result<()> {
-        self.write(Durability::Power, |pen| {
-            pen.keep(contents)?;
-            Ok(vec![pen.append(session, body, None)?])
         })?;
         Ok(())
     }

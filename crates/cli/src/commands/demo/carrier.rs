@@ -6,7 +6,7 @@ use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
 
 use policy::{Placement, SecretSpec};
@@ -28,6 +28,7 @@ pub(super) struct Carrier {
 
 #[derive(Default)]
 struct State {
+    requests: AtomicU32,
     got_key: AtomicBool,
     is_over: AtomicBool,
 }
@@ -53,6 +54,11 @@ impl Carrier {
     pub(super) fn addressed(&self, text: &str) -> String {
         let port = self.address.port();
         text.replace("{PORT}", &port.to_string()).replace("{OTHER_PORT}", &port.wrapping_sub(1).max(1).to_string())
+    }
+
+    /// Returns how often the server was asked.
+    pub(super) fn requests(&self) -> u32 {
+        self.state.requests.load(Ordering::SeqCst)
     }
 
     /// Stores the key as the person would.
@@ -102,6 +108,7 @@ impl Drop for Carrier {
 
 /// Reads one request and says back what it carried.
 fn serve(mut stream: &TcpStream, expected: &str, state: &State) -> io::Result<()> {
+    state.requests.fetch_add(1, Ordering::SeqCst);
     let mut said = String::new();
     for line in BufReader::new(stream).lines().take(MAX_LINES) {
         let line = line?;

@@ -22,8 +22,8 @@ use carrier::Carrier;
 
 use super::changes::take_back;
 use super::explain::tell;
-use super::print;
 use super::run::limits;
+use super::{print, replay};
 use crate::args::Form;
 use crate::boot::{Site, random};
 use crate::exit::{Exit, Failure};
@@ -78,7 +78,7 @@ pub(crate) async fn demo() -> Result<Exit, Failure> {
     let (secrets, journals) = (Some(secrets.path().join("secrets")), Some(secrets.path().join("journals")));
     let stage = Stage::open(Site { secrets, journals, ..Site::at(root)? }, carrier)?;
     let mut rows = work(&stage).await?;
-    rows.push(converse(&stage).await?);
+    rows.extend(converse(&stage).await?);
     rows.extend(misbehave(&stage).await?);
     rows.push(bounds::overspend(&stage).await?);
     rows.push(bounds::crash()?);
@@ -208,7 +208,7 @@ fn undo(stage: &Stage, set: &ChangeSetRecord) -> Result<Row, Failure> {
 }
 
 /// Plays the planner that uses a key, and looks for the key everywhere.
-async fn converse(stage: &Stage) -> Result<Row, Failure> {
+async fn converse(stage: &Stage) -> Result<Vec<Row>, Failure> {
     print("\nA planner with a key that it never sees\n")?;
     let turned = stage.play("How many parcels has the carrier?", CARRIER).await?;
     print(&format!("\n{}", turned.answer))?;
@@ -219,12 +219,28 @@ async fn converse(stage: &Stage) -> Result<Row, Failure> {
         |event: &Event| matches!(&event.body, EventBody::CallFinished { result, .. } if result.text.contains(echo));
     let is_kept = stage.carrier.key_lies_in(&stage.site.root).map_err(Failure::internal)?;
     let is_hidden = !is_kept && !told.contains(stage.carrier.key()) && events.iter().any(is_scrubbed);
-    Ok(Row {
+    let used = Row {
         attempt: "use a key without seeing it".into(),
         outcome: "the server got the key, and said it back; journal and files have its name".into(),
         by: "sandbox",
         as_expected: turned.outcome == TurnOutcome::Done && stage.carrier.got_key() && is_hidden,
-    })
+    };
+    let again = replay_scene(stage, events.first().map(|event| &event.session)).await?;
+    Ok([Some(used), again].into_iter().flatten().collect())
+}
+
+/// Runs a session again that talked to a server, and looks whether the server was asked.
+async fn replay_scene(stage: &Stage, session: Option<&SessionId>) -> Result<Option<Row>, Failure> {
+    let Some(session) = session else { return Ok(None) };
+    print("\nThe same session once more, from its record")?;
+    let asked = stage.carrier.requests();
+    let (calls, is_same) = replay::repeat(&stage.site, &stage.workspace, session).await?;
+    Ok(Some(Row {
+        attempt: "replay that session".into(),
+        outcome: format!("{calls} calls the same to the last instruction; the server was not asked"),
+        by: "sandbox",
+        as_expected: is_same && calls > 0 && stage.carrier.requests() == asked,
+    }))
 }
 
 /// Plays the planner gone wrong; each attempt is a row.

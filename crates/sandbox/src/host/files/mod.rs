@@ -127,13 +127,14 @@ impl Host {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Instant, SystemTime};
+    use std::time::SystemTime;
 
     use policy::Limits;
     use stage::{Base, Quota, Scratch, Stage, StageOptions, Veil};
 
     use super::*;
     use crate::host::network::Gate;
+    use crate::tape::Deck;
     use types::{DescriptorFlags, ErrorCode, HostDescriptor as _, OpenFlags, PathFlags};
 
     fn stage(folder: &std::path::Path) -> Stage {
@@ -154,7 +155,12 @@ mod tests {
         std::fs::write(folder.path().join("f"), "x").unwrap();
         let root = stage(folder.path()).root();
         let files = Files::new(vec![Preopen { name: WORKSPACE.into(), root, writable: true }], 3);
-        let mut host = Host::new(&Limits::default(), files, Gate::shut(), Instant::now());
+        let mut host = Host::new(
+            &Limits::default(),
+            files,
+            Gate::shut(),
+            Arc::new(Deck::live(None, &Limits::default(), Vec::new())),
+        );
         let mount = preopens::Host::get_directories(&mut host).unwrap()[0].0.rep();
         (folder, host, mount)
     }

@@ -9,6 +9,7 @@ use wasmtime_wasi_http::{
 
 use super::exchange::{Answer, exchange};
 use super::gate::Gate;
+use crate::tape::{self, Deck};
 
 /// Headers that the host alone speaks for, beside those that wasi:http knows: what belongs to one hop, or would let a
 /// guest choose how a message is framed.
@@ -16,7 +17,7 @@ const FORBIDDEN_HEADERS: [HeaderName; 4] =
     [http::header::TE, http::header::TRAILER, http::header::EXPECT, http::header::VIA];
 
 /// The hooks of one call.
-pub(crate) struct Hooks(pub(crate) Arc<Gate>);
+pub(crate) struct Hooks(pub(crate) Arc<Gate>, pub(crate) Arc<Deck>);
 
 type Sending = Box<dyn Future<Output = Result<Answer, Error>> + Send>;
 
@@ -36,6 +37,9 @@ impl WasiHttpHooks for Hooks {
         options: Option<RequestOptions>,
         _: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Sending {
-        Box::new(exchange(self.0.clone(), request, options.unwrap_or_default()))
+        let Self(gate, deck) = self;
+        // Before the gate: what is recorded has placeholders, and no secret in the response.
+        let (gate, options) = (gate.clone(), options.unwrap_or_default());
+        tape::answer(deck, request, move |request| exchange(gate, request, options))
     }
 }

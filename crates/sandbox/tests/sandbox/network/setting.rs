@@ -155,7 +155,14 @@ impl Net {
             Ok(())
         };
         let network = asks.then(|| Network { egress, record: Arc::new(record), secrets: self.secrets.clone() });
-        let call = Call { tool: name, arguments: &arguments, mounts: Vec::new(), network, cancel: self.cancel.clone() };
+        let call = Call {
+            tool: name,
+            arguments: &arguments,
+            mounts: Vec::new(),
+            network,
+            recording: None,
+            cancel: self.cancel.clone(),
+        };
         self.sandbox.run(permit, &self.load(name), call).await
     }
 

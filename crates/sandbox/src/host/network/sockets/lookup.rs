@@ -15,7 +15,7 @@ use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
 use super::super::Gate;
 use super::super::record::Record;
 use super::convert::{gate_code, told_ip};
-use super::{SocketResult, WholeNetwork};
+use super::{NOT_HELD, SocketResult, WholeNetwork};
 use crate::bindings::sockets::ip_name_lookup;
 use crate::bindings::sockets::network::{ErrorCode, IpAddress};
 use crate::host::Host;
@@ -134,6 +134,7 @@ impl ip_name_lookup::Host for Host {
         network: Resource<WholeNetwork>,
         name: String,
     ) -> SocketResult<Resource<Addresses>> {
+        self.deck.spoil(NOT_HELD);
         self.table.get(&network)?;
         let lookup = self.sockets.names.look_up(&name)?;
         Ok(self.table.push(Addresses { lookup, told: 0 })?)

@@ -32,6 +32,9 @@ pub use lookup::Addresses;
 pub use tcp::TcpSocket;
 pub use udp::UdpSocket;
 
+/// Why a call that uses sockets has no tape: what comes over them is not read.
+pub(super) const NOT_HELD: &str = "it used sockets";
+
 type SocketResult<T> = Result<T, SocketError>;
 
 /// The sockets of one call, and what they know together.
@@ -74,12 +77,14 @@ impl network::HostNetwork for Host {
 
 impl tcp_create_socket::Host for Host {
     fn create_tcp_socket(&mut self, family: IpAddressFamily) -> SocketResult<Resource<TcpSocket>> {
+        self.deck.spoil(NOT_HELD);
         Ok(self.table.push(TcpSocket::new(family))?)
     }
 }
 
 impl udp_create_socket::Host for Host {
     fn create_udp_socket(&mut self, family: IpAddressFamily) -> SocketResult<Resource<UdpSocket>> {
+        self.deck.spoil(NOT_HELD);
         Ok(self.table.push(UdpSocket::new(family))?)
     }
 }
