@@ -89,6 +89,9 @@ impl Recording {
     /// Ends the recording; `None` of a call that did not begin. Fails with the reason why it cannot be replayed.
     pub fn take(&self) -> Option<Result<Recorded, NoTape>> {
         let call = lock(&self.0.call).take()?;
+        if let Some(reason) = self.0.room.void() {
+            return Some(Err(NoTape(reason.to_owned())));
+        }
         let mut contents = Vec::new();
         let recorders = std::mem::take(&mut *lock(&self.0.mounts));
         let mut mounts = Vec::new();
@@ -103,9 +106,6 @@ impl Recording {
         }
         let exchanges = std::mem::take(&mut *lock(&self.0.exchanges));
         let exchanges = exchanges.iter().map(|taken| lock(taken).finish(&mut contents)).collect();
-        if let Some(reason) = self.0.room.void() {
-            return Some(Err(NoTape(reason.to_owned())));
-        }
         let tape = Tape {
             version: VERSION,
             limits: call.limits,
