@@ -287,12 +287,23 @@ fn a_session_driven_by_one_process_is_not_driven_by_another() {
         .spawn()
         .unwrap();
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(slow.stdout.take().unwrap()));
-    assert!(lines.by_ref().any(|line| line.unwrap().contains("model_called")));
-    let second = product.run(&["resume", "--headless"]);
+    let called = lines.by_ref().map(Result::unwrap).find(|line| line.contains("model_called")).unwrap();
+    let id = serde_json::from_str::<Value>(&called).unwrap()["session"].as_str().unwrap().to_owned();
+    product.write("quick.toml", "[[reply]]\ntext = \"Done.\"\n");
+    let run = ["run", "--model", "script/quick.toml", "more", "--headless"];
+    let refused = [product.run(&["resume", "--headless"]), product.run(&[&run[..], &["--session", &id]].concat())];
+    let other = product.run(&run);
     slow.kill().unwrap();
     slow.wait().unwrap();
-    assert_eq!(second.code, Some(2), "{second:?}");
-    assert!(second.stderr.contains("is being driven by another process"), "{}", second.stderr);
+    for second in refused {
+        assert_eq!(second.code, Some(2), "{second:?}");
+        assert!(second.stderr.contains(&format!("session {id} is being driven by another process")), "{second:?}");
+    }
+    assert_eq!(
+        (other.code, other.stdout.as_str()),
+        (Some(0), "Done.\n"),
+        "another session goes on beside it: {other:?}"
+    );
 }
 
 #[test]

@@ -137,3 +137,22 @@ fn a_session_is_exported_whole() {
     let markdown: Vec<String> = markdown.lines().map(hidden).collect();
     insta::assert_snapshot!(markdown.join("\n"));
 }
+
+#[test]
+fn a_turn_is_shown_with_what_it_spent() {
+    let product = Product::new();
+    let price = "[model]\ninput_usd_per_mtok = 1\noutput_usd_per_mtok = 10\n";
+    let reply = "[[reply]]\ntext = \"Done.\"\nusage = { input_tokens = 1000, output_tokens = 100 }\n";
+    product.write("script.toml", &format!("{price}{reply}{reply}"));
+    for task in ["one", "two"] {
+        let session = ["--session", "priced"];
+        let mut arguments = vec!["run", "--model", "script/script.toml", task, "--headless"];
+        arguments.extend(session.into_iter().filter(|_| task == "two"));
+        assert_eq!(product.run(&arguments).code, Some(0));
+        let listed = said(&product, &["list"]).stdout;
+        said(&product, &["name", &listed[..12], "priced"]);
+    }
+    let shown = said(&product, &["show", "priced"]).stdout;
+    let ends = shown.lines().filter(|line| line.ends_with("ended: done (1 model call, 1100 tokens, $0.002000)"));
+    assert_eq!(ends.count(), 2, "each turn has its own: {shown}");
+}

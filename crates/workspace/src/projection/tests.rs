@@ -459,6 +459,15 @@ proptest! {
         prop_assert_eq!(view, SessionView::replay(&events));
     }
 
+    /// Also numbers: one that is read as its neighbour would have a decision about it look forged.
+    #[test]
+    fn every_number_of_an_argument_is_kept_as_it_was(number in any::<f64>()) {
+        let arguments = Arguments::Json(serde_json::json!([number]));
+        let call = ToolCall { arguments: arguments.clone(), ..proposal(1) };
+        let view = SessionView { messages: vec![Message { role: Role::Assistant, parts: vec![Part::ToolCall(call)] }], ..SessionView::default() };
+        prop_assert_eq!(SessionView::of_kept(&view.to_kept().unwrap()).unwrap(), view);
+    }
+
     #[test]
     fn the_count_of_model_calls_only_rises(bodies in histories()) {
         let mut live = SessionView::default();
