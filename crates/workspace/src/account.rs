@@ -210,6 +210,9 @@ impl SessionAccount {
             | EventBody::RetryPlanned { .. }
             | EventBody::BoundsSet { .. }
             | EventBody::Compacted { .. }
+            | EventBody::UndoExtended { .. }
+            | EventBody::UndoSpared { .. }
+            | EventBody::ContentsFreed { .. }
             | EventBody::LookupStarted { .. } => {}
         }
     }

@@ -17,10 +17,12 @@ mod again;
 mod basis;
 mod blobs;
 mod commit;
+mod compose;
 mod config;
 mod diff;
 mod exclude;
 mod faults;
+mod gc;
 mod journal;
 mod keep;
 mod lease;
@@ -31,6 +33,7 @@ mod session_tmp;
 mod settle;
 mod state;
 mod text;
+mod undo;
 mod workspace;
 
 pub use account::{
@@ -38,13 +41,15 @@ pub use account::{
 };
 pub use again::{Again, Ruled, Subject, Unjudged, WhatIf};
 pub use blobs::{BlobError, BlobReader, Blobs};
-pub use commit::{Commit, CommitError, Committed, Undo};
+pub use commit::{Commit, CommitError, Committed};
 pub use config::cases::{CaseSpec, Cases, CasesPolicy, PolicyCase};
 pub use config::{BudgetSpec, Config, ConfigError, InvalidBudget, MapDir, SpendingSpec, Time, Usd};
+pub use config::retention::{InvalidSize, RetentionSpec, Size};
 pub use diff::{DiffError, LineCount};
+pub use gc::{Collected, Retention};
 pub use journal::{
-    Balance, Break, ChangeSetRecord, ChangeSetState, Chapter, Durability, ExportError, Exported, Held, InvalidName,
-    Journal, JournalError, JournalId, LookupError, Passage, SessionJournal, SessionSummary, Standing, TurnPlace,
+    Balance, Break, ChangeSetRecord, ChangeSetRole, ChangeSetState, Chapter, Durability, ExportError, Exported, Held, InvalidName,
+    Journal, JournalError, JournalId, LookupError, Passage, SessionJournal, SessionSummary, Standing, TurnPlace, Undoable,
     Verification, session_name,
 };
 pub use lease::{LeaseError, SessionLease};
@@ -54,6 +59,7 @@ pub use secrets::{
 };
 pub use session_tmp::SessionTmp;
 pub use text::{block_for_terminal, for_terminal};
+pub use undo::{Obstacle, UndoPlan};
 pub use workspace::{Mount, Opening, Workspace, WorkspaceError};
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! A session as its events tell it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::{
     CallId, CallOutcome, CallUsage, ChangeSet, ChangeSetId, CommitOutcome, ContentHash, DecisionRecord, Event,
@@ -152,8 +152,10 @@ pub struct ChangeSetView {
     pub decision: Option<DecisionRecord>,
     /// `None` if nothing was ever intended: it met a conflict.
     pub changes: Option<ChangeSet>,
-    pub undoes: Option<ChangeSetId>,
+    pub undoes: Vec<ChangeSetId>,
     pub state: ChangeSetState,
+    /// Where the set that took it back last is in [`SessionView::change_sets`].
+    undone_by: Option<usize>,
 }
 
 /// What the model reads of calls whose reply was cut off: they may lack their end, so they never run.
@@ -219,6 +221,8 @@ impl SessionView {
             | EventBody::PolicyStated { .. }
             | EventBody::ToolStated { .. }
             | EventBody::CallProposed { .. }
+            | EventBody::UndoSpared { .. }
+            | EventBody::ContentsFreed { .. }
             | EventBody::LookupStarted { .. }
             | EventBody::RequestDecided { .. }
             | EventBody::RequestFinished { .. } => {}
@@ -229,7 +233,10 @@ impl SessionView {
             }
             EventBody::CommitIntended { change_set, call, changes, undoes } => {
                 let set = self.change_set(change_set, call.as_ref());
-                (set.changes, set.undoes) = (Some(changes.clone()), undoes.clone());
+                (set.changes, set.undoes) = (Some(changes.clone()), undoes.iter().cloned().collect());
+            }
+            EventBody::UndoExtended { change_set, undoes } => {
+                self.change_set(change_set, None).undoes.push(undoes.clone());
             }
             EventBody::CommitFinished { change_set, outcome } => self.finish_commit(change_set, outcome),
         }
@@ -344,26 +351,44 @@ impl SessionView {
         let set = self.change_set(change_set, None);
         set.state = ChangeSetState::Ended(outcome.clone());
         let undoes = set.undoes.clone();
-        if let (CommitOutcome::Committed, Some(undone)) = (outcome, undoes) {
-            self.undo(&undone, change_set);
+        if *outcome == CommitOutcome::Committed {
+            for undone in &undoes {
+                self.undo(undone, change_set);
+            }
         }
     }
 
     /// Marks `undone` as taken back, which brings what it had taken back itself into effect again, and so on.
     fn undo(&mut self, undone: &ChangeSetId, by: &ChangeSetId) {
-        let mut next = Some((undone.clone(), Some(by.clone())));
-        // Each step goes to an earlier set, so this ends.
-        let mut end = self.change_sets.len();
-        while let Some((id, by)) = next.take() {
-            let Some(at) = self.change_sets[..end].iter().position(|set| set.change_set == id) else { return };
+        let Some((at, end)) = self.earlier(undone, by) else { return };
+        self.change_sets[at].undone_by = Some(end);
+        let mut todo = BTreeSet::from([at]);
+        // Each goes to earlier sets only, so this ends.
+        while let Some(at) = todo.pop_last() {
+            let state = self.state_of(at);
             let set = &mut self.change_sets[at];
-            let undoer = by.is_none().then(|| id.clone());
-            set.state = match by {
-                Some(by) => ChangeSetState::Undone { by },
-                None => ChangeSetState::Ended(CommitOutcome::Committed),
-            };
-            next = set.undoes.clone().map(|earlier| (earlier, undoer));
-            end = at;
+            set.state = state;
+            let (id, undoes) = (set.change_set.clone(), set.undoes.clone());
+            todo.extend(undoes.iter().filter_map(|earlier| Some(self.earlier(earlier, &id)?.0)));
+        }
+    }
+
+    /// Returns where a set and the one that takes it back are; an undo comes after what it takes back.
+    fn earlier(&self, undone: &ChangeSetId, by: &ChangeSetId) -> Option<(usize, usize)> {
+        let (at, end) = (*self.change_set_places.0.get(undone)?, *self.change_set_places.0.get(by)?);
+        (at < end).then_some((at, end))
+    }
+
+    /// Returns the state of a set that is undone while what took it back last is in effect.
+    fn state_of(&self, at: usize) -> ChangeSetState {
+        let Some(by) = self.change_sets[at].undone_by else { return self.change_sets[at].state.clone() };
+        let (mut undone, mut last) = (true, by);
+        while let Some(next) = self.change_sets[last].undone_by {
+            (undone, last) = (!undone, next);
+        }
+        match undone {
+            true => ChangeSetState::Undone { by: self.change_sets[by].change_set.clone() },
+            false => ChangeSetState::Ended(CommitOutcome::Committed),
         }
     }
 
@@ -391,7 +416,8 @@ impl SessionView {
         }
         let (change_set, state) = (id.clone(), ChangeSetState::Intended);
         self.change_set_places.0.insert(id.clone(), self.change_sets.len());
-        self.change_sets.push(ChangeSetView { change_set, call, decision, changes: None, undoes: None, state });
+        let set = ChangeSetView { change_set, call, decision, changes: None, undoes: Vec::new(), state, undone_by: None };
+        self.change_sets.push(set);
         self.change_sets.len() - 1
     }
 }

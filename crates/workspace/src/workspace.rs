@@ -192,12 +192,17 @@ impl Workspace {
 
     /// Keeps a call's whole output as a blob, and as `CALL.txt` in [`Self::results`].
     pub fn keep_result(&self, session: &SessionId, call: &CallId, text: &str) -> Result<ContentHash> {
+        // Whoever frees contents holds the lock, and sees the blob with its second name or not at all.
+        let _lock = lock(&self.state)?;
         let hash = self.blobs.put(text.as_bytes(), Durability::Process)?;
         self.link_result(session, call, &hash)?;
         Ok(hash)
     }
 
     fn link_result(&self, session: &SessionId, call: &CallId, hash: &ContentHash) -> Result<()> {
+        if !self.blobs.contains(hash) && self.journal.freed_at(hash)?.is_some() {
+            return self.note_freed(&self.results(session)?, call);
+        }
         let (blob, path) = (self.blobs.path(hash), self.results(session)?.join(format!("{call}.txt")));
         // A call that is carried out again after a crash says it anew; writing over the name would reach the old blob.
         match fs::remove_file(&path) {
@@ -248,7 +253,7 @@ impl Workspace {
     }
 }
 
-fn lock(state: &State) -> Result<fs::File> {
+pub(crate) fn lock(state: &State) -> Result<fs::File> {
     state.lock_commits().map_err(at(&state.journal()))
 }
 

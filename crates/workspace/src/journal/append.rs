@@ -207,7 +207,12 @@ fn landmark(body: &EventBody) -> (Option<&'static str>, Option<&str>, Option<&st
         EventBody::CommitIntended { change_set, undoes, .. } => {
             (Some("commit_intended"), Some(change_set.as_str()), undoes.as_ref().map(ChangeSetId::as_str))
         }
+        EventBody::UndoExtended { change_set, undoes } => {
+            (Some("undo_extended"), Some(change_set.as_str()), Some(undoes.as_str()))
+        }
+        EventBody::UndoSpared { change_set, .. } => (Some("undo_spared"), Some(change_set.as_str()), None),
         EventBody::CommitFinished { change_set, .. } => (Some("commit_finished"), Some(change_set.as_str()), None),
+        EventBody::ContentsFreed { .. } => (Some("contents_freed"), None, None),
         _ => (None, None, None),
     }
 }

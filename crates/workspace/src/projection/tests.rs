@@ -207,7 +207,8 @@ fn an_interrupted_turn_says_what_is_left_to_do() {
         call: Some(call_id(2)),
         decision: Some(decision()),
         changes: Some(changes()),
-        undoes: None,
+        undoes: Vec::new(),
+        undone_by: None,
         state: ChangeSetState::Ended(CommitOutcome::Committed),
     };
     assert_eq!(view.change_sets, [set]);
@@ -229,7 +230,8 @@ fn a_conflict_is_remembered_though_nothing_was_intended() {
         call: Some(call_id(1)),
         decision: Some(decision()),
         changes: None,
-        undoes: None,
+        undoes: Vec::new(),
+        undone_by: None,
         state: ChangeSetState::Ended(outcome),
     };
     assert_eq!(view.change_sets, [set]);
