@@ -54,12 +54,7 @@ impl Course {
     /// Returns the change back, if the path does not stand as before already.
     fn taken_back(self, path: &str) -> Option<Change> {
         let Self { before, after, .. } = self;
-        (before != after).then(|| Change {
-            path: path.to_owned(),
-            before: after,
-            after: before,
-            renamed_from: None,
-        })
+        (before != after).then(|| Change { path: path.to_owned(), before: after, after: before, renamed_from: None })
     }
 }
 

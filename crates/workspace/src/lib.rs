@@ -43,14 +43,14 @@ pub use again::{Again, Ruled, Subject, Unjudged, WhatIf};
 pub use blobs::{BlobError, BlobReader, Blobs};
 pub use commit::{Commit, CommitError, Committed};
 pub use config::cases::{CaseSpec, Cases, CasesPolicy, PolicyCase};
-pub use config::{BudgetSpec, Config, ConfigError, InvalidBudget, MapDir, SpendingSpec, Time, Usd};
 pub use config::retention::{InvalidSize, RetentionSpec, Size};
+pub use config::{BudgetSpec, Config, ConfigError, InvalidBudget, MapDir, SpendingSpec, Time, Usd};
 pub use diff::{DiffError, LineCount};
 pub use gc::{Collected, Retention};
 pub use journal::{
-    Balance, Break, ChangeSetRecord, ChangeSetRole, ChangeSetState, Chapter, Durability, ExportError, Exported, Held, InvalidName,
-    Journal, JournalError, JournalId, LookupError, Passage, SessionJournal, SessionSummary, Standing, TurnPlace, Undoable,
-    Verification, session_name,
+    Balance, Break, ChangeSetRecord, ChangeSetRole, ChangeSetState, Chapter, Durability, ExportError, Exported, Held,
+    InvalidName, Journal, JournalError, JournalId, LookupError, Passage, SessionJournal, SessionSummary, Standing,
+    TurnPlace, Undoable, Verification, session_name,
 };
 pub use lease::{LeaseError, SessionLease};
 pub use projection::{CallView, ChangeSetView, Counted, FinishedCall, PendingCall, SessionView, TurnView};

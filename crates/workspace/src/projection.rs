@@ -416,7 +416,8 @@ impl SessionView {
         }
         let (change_set, state) = (id.clone(), ChangeSetState::Intended);
         self.change_set_places.0.insert(id.clone(), self.change_sets.len());
-        let set = ChangeSetView { change_set, call, decision, changes: None, undoes: Vec::new(), state, undone_by: None };
+        let set =
+            ChangeSetView { change_set, call, decision, changes: None, undoes: Vec::new(), state, undone_by: None };
         self.change_sets.push(set);
         self.change_sets.len() - 1
     }

@@ -11,17 +11,8 @@ use crate::workspace::WorkspaceError;
 type Result<T> = std::result::Result<T, WorkspaceError>;
 
 /// The folders within, each after the one that it is in.
-const FOLDERS: [&str; 9] = [
-    "blobs",
-    "results",
-    "locks",
-    "tmp",
-    "tmp/blobs",
-    "tmp/commits",
-    "tmp/freed",
-    "tmp/scratch",
-    "tmp/sessions",
-];
+const FOLDERS: [&str; 9] =
+    ["blobs", "results", "locks", "tmp", "tmp/blobs", "tmp/commits", "tmp/freed", "tmp/scratch", "tmp/sessions"];
 
 /// Where everything lies.
 #[derive(Debug)]

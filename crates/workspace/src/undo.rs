@@ -150,7 +150,8 @@ impl Workspace {
         let left: BTreeSet<&str> = changes.changes.iter().map(|change| change.path.as_str()).collect();
         let in_the_way = plan.obstacles.iter().map(|obstacle| obstacle.conflict.path.clone());
         let not_done = plan.changes.changes.iter().map(|change| change.path.clone());
-        let spared: BTreeSet<String> = in_the_way.chain(not_done).filter(|path| !left.contains(path.as_str())).collect();
+        let spared: BTreeSet<String> =
+            in_the_way.chain(not_done).filter(|path| !left.contains(path.as_str())).collect();
         Ok(UndoPlan { changes, spared: spared.into_iter().collect(), ..plan })
     }
 }
@@ -164,9 +165,7 @@ fn keeps(conflict: &Conflict, change: &Change) -> bool {
     let (kept, path) = (conflict.path.as_str(), change.path.as_str());
     let directory = |node: &Node| matches!(node, Node::Directory { .. });
     let removes_directory = directory(&change.before) && !directory(&change.after);
-    kept == path
-        || is_below(path, kept) && !directory(&conflict.found)
-        || is_below(kept, path) && removes_directory
+    kept == path || is_below(path, kept) && !directory(&conflict.found) || is_below(kept, path) && removes_directory
 }
 
 fn is_below(path: &str, directory: &str) -> bool {
@@ -181,10 +180,8 @@ fn without(changes: &ChangeSet, spared: &BTreeSet<&str>) -> ChangeSet {
 /// Returns what is recorded beside the intent, which itself names the first set only.
 fn beside(change_set: &ChangeSetId, plan: &UndoPlan) -> Vec<EventBody> {
     let more = plan.undoes.iter().skip(1);
-    let extended = |undoes: &ChangeSetId| EventBody::UndoExtended {
-        change_set: change_set.clone(),
-        undoes: undoes.clone(),
-    };
+    let extended =
+        |undoes: &ChangeSetId| EventBody::UndoExtended { change_set: change_set.clone(), undoes: undoes.clone() };
     let mut events: Vec<EventBody> = more.map(extended).collect();
     if !plan.spared.is_empty() {
         events.push(EventBody::UndoSpared { change_set: change_set.clone(), paths: plan.spared.clone() });

@@ -7,11 +7,13 @@ pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod extension;
+pub(crate) mod gc;
 pub(crate) mod policy;
 pub(crate) mod run;
 pub(crate) mod secret;
 pub(crate) mod session;
 pub(crate) mod tool;
+pub(crate) mod undo;
 
 use std::io::{Write as _, stdout};
 

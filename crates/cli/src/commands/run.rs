@@ -15,7 +15,7 @@ use workspace::{
 };
 
 use super::session::json_line;
-use super::{argument_or_stdin, extension, print};
+use super::{argument_or_stdin, extension, gc, print};
 use crate::approve::{approver, confirm};
 use crate::args::{Driving, Output, Place, Resume, Run};
 use crate::boot::{Site, random};
@@ -44,8 +44,10 @@ pub(crate) async fn run(place: &Place, run: Run) -> Result<Exit, Failure> {
         Some(prefix) => find(&workspace, prefix)?,
         None => SessionId::from_random(random()),
     };
-    let desk = Desk::open(&site, workspace, id, planner, &run.driving, run.session.is_none())?;
-    desk.work(Work::New(task)).await
+    let desk = Desk::open(&site, workspace.clone(), id.clone(), planner, &run.driving, run.session.is_none())?;
+    let ended = desk.work(Work::New(task)).await;
+    gc::after_session(&site, &workspace, &id);
+    ended
 }
 
 pub(crate) async fn resume(place: &Place, resume: Resume) -> Result<Exit, Failure> {
@@ -62,8 +64,10 @@ pub(crate) async fn resume(place: &Place, resume: Resume) -> Result<Exit, Failur
     }
     let named = resume.driving.model.clone().or_else(|| Some(view.model.clone()).filter(|model| !model.is_empty()));
     let planner = planner(&site, &resume.driving, named.as_deref())?;
-    let desk = Desk::open(&site, workspace, id, planner, &resume.driving, false)?;
-    desk.work(Work::Resume).await
+    let desk = Desk::open(&site, workspace.clone(), id.clone(), planner, &resume.driving, false)?;
+    let ended = desk.work(Work::Resume).await;
+    gc::after_session(&site, &workspace, &id);
+    ended
 }
 
 fn find(workspace: &Workspace, prefix: &str) -> Result<SessionId, Failure> {

@@ -87,8 +87,8 @@ impl Journal {
 
     /// Returns the contents that are said to be freed, with the event that says so.
     pub(crate) fn freed(&self) -> Result<BTreeMap<ContentHash, u64>> {
-        let rows = self
-            .rows("SELECT hash, sequence FROM freed", [], |row| Ok((row.get::<_, String>(0)?, whole(row, 1)?)))?;
+        let rows =
+            self.rows("SELECT hash, sequence FROM freed", [], |row| Ok((row.get::<_, String>(0)?, whole(row, 1)?)))?;
         Ok(rows.into_iter().filter_map(|(hash, sequence)| Some((hash.parse().ok()?, sequence))).collect())
     }
 

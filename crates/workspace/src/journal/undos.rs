@@ -286,11 +286,12 @@ impl Journal {
                 break;
             }
             before = at;
-            let mut deeper = BTreeSet::new();
+            let (mut deeper, mut seen) = (Vec::new(), BTreeSet::new());
             for id in &level {
-                deeper.extend(self.taken_back_by(id)?.unwrap_or_default().0);
+                let taken_back = self.taken_back_by(id)?.unwrap_or_default().0;
+                deeper.extend(taken_back.into_iter().filter(|id| seen.insert(id.clone())));
             }
-            level = deeper.into_iter().collect();
+            level = deeper;
         }
         let role = match depth {
             0 => ChangeSetRole::Change,

@@ -122,7 +122,9 @@ fn place(is_repository: bool) -> Place {
     chmod(&place.path("run.sh"), 0o755);
     std::os::unix::fs::symlink("a", place.path("x")).unwrap();
     if is_repository {
-        for (path, text) in [("HEAD", "ref: refs/heads/main\n"), ("index", "DIRC\0\0"), ("info/exclude", ".boxagnts/\n")] {
+        for (path, text) in
+            [("HEAD", "ref: refs/heads/main\n"), ("index", "DIRC\0\0"), ("info/exclude", ".boxagnts/\n")]
+        {
             place.write(&format!(".git/{path}"), text);
         }
         fs::create_dir_all(place.path(".git/objects")).unwrap();
