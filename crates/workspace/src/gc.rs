@@ -80,7 +80,7 @@ struct Stock {
     freed: BTreeMap<ContentHash, u64>,
     /// Contents that commits which have not ended need.
     pinned: BTreeSet<ContentHash>,
-    /// Sessions whose results are needed: those that can go on, and what they go on from.
+    /// Sessions whose results and changes are needed: those that can go on, and what they go on from.
     live: BTreeSet<SessionId>,
     now: SystemTime,
 }
@@ -205,9 +205,10 @@ impl Workspace {
 
     /// Takes a blob away; before, what else names it says that it is gone.
     fn free_content(&self, hash: &ContentHash, need: Option<&Need>, results: &Results) -> Result<()> {
-        for (_, call) in need.iter().flat_map(|need| &need.results) {
+        for call in need.iter().flat_map(|need| &need.results) {
             for path in results.get(call).into_iter().flatten() {
                 self.note_freed(path.parent().unwrap_or(path), call)?;
+                faults::point("noted");
             }
         }
         self.blobs().remove(hash).map_err(at(&self.blobs().path(hash)))
@@ -236,8 +237,7 @@ impl Workspace {
 
     /// Removes files that no crash should have left: temporaries, and results of calls that never said so.
     fn sweep_leftovers(&self, stock: &Stock, results: &Results) -> Result<()> {
-        let known: BTreeSet<&CallId> =
-            stock.needs.values().flat_map(|need| &need.results).map(|(_, call)| call).collect();
+        let known: BTreeSet<&CallId> = stock.needs.values().flat_map(|need| &need.results).collect();
         let unknown = results.iter().filter(|(call, _)| !known.contains(call)).flat_map(|(_, paths)| paths.clone());
         let temporaries = entries(&self.state().blob_temporaries())?.into_iter().map(|(_, path)| path);
         for path in unknown.chain(temporaries) {
@@ -312,7 +312,7 @@ impl Stock {
             return Fate::Stays;
         }
         let Some(need) = need else { return Fate::Leftover };
-        if self.pinned.contains(hash) || need.results.iter().any(|(session, _)| self.live.contains(session)) {
+        if self.pinned.contains(hash) || need.sessions.iter().any(|session| self.live.contains(session)) {
             return Fate::Stays;
         }
         let was_said = self.freed.get(hash).is_some_and(|said| *said > need.sequence);

@@ -18,14 +18,17 @@ pub(crate) struct Need {
     pub(crate) last_at_ms: u64,
     /// The last event that needs it.
     pub(crate) sequence: u64,
-    /// Calls whose whole result it is, with their sessions.
-    pub(crate) results: BTreeSet<(SessionId, CallId)>,
+    /// The sessions whose commits and calls need it.
+    pub(crate) sessions: BTreeSet<SessionId>,
+    /// Calls whose whole result it is.
+    pub(crate) results: BTreeSet<CallId>,
 }
 
 impl Need {
     fn add(&mut self, event: &Event) {
         self.last_at_ms = self.last_at_ms.max(event.recorded_at_ms);
         self.sequence = self.sequence.max(event.sequence);
+        self.sessions.insert(event.session.clone());
     }
 }
 
@@ -46,7 +49,7 @@ impl Journal {
             let EventBody::CallFinished { call, full_output: Some(hash), .. } = &event.body else { return };
             let need = needs.entry(hash.clone()).or_default();
             need.add(event);
-            need.results.insert((event.session.clone(), call.clone()));
+            need.results.insert(call.clone());
         })?;
         Ok(needs)
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use protocol::{CallId, ChangeSet, ChangeSetId, CommitOutcome, Event, EventBody, SessionId, TurnId};
 use rusqlite::params;
 
-use super::read::{EVENT, LookupError, SHOWN_MATCHES, count};
+use super::read::{EVENT, LookupError, PAGE, SHOWN_MATCHES, count};
 use super::{Journal, Result};
 
 /// What became of a change set.
@@ -183,11 +183,38 @@ impl Journal {
         self.records(self.select(&query, [sequence.cast_signed()])?)
     }
 
-    /// Returns the set of this role that came into effect last, if it is still in effect.
+    /// Returns the set of this role that came into effect last of those that are in effect.
     pub fn last_in_effect(&self, role: ChangeSetRole) -> Result<Option<ChangeSetRecord>> {
-        let sets = self.change_sets_after(0)?;
-        let in_effect = sets.into_iter().filter(|set| set.role == role && set.is_in_effect());
-        Ok(in_effect.max_by_key(|set| (set.effective, set.sequence)))
+        let query = format!("{EVENT} WHERE kind = 'commit_intended' AND sequence < ?1 ORDER BY sequence DESC LIMIT ?2");
+        let mut before = i64::MAX;
+        loop {
+            let page = self.select(&query, params![before, count(PAGE)])?;
+            let Some(last) = page.last() else { return Ok(None) };
+            before = last.sequence.cast_signed();
+            for intent in page {
+                let Some(set) = self.record(intent)?.filter(ChangeSetRecord::is_in_effect) else { continue };
+                if set.role == role {
+                    // What a redo brought back later was met with the redo.
+                    return Ok(Some(set));
+                }
+                if role == ChangeSetRole::Change
+                    && set.role == ChangeSetRole::Redo
+                    && let Some(back) = self.last_brought_back(&set)?
+                {
+                    return Ok(Some(back));
+                }
+            }
+        }
+    }
+
+    /// Returns the last of the sets that `redo` brought back and that are in effect still.
+    fn last_brought_back(&self, redo: &ChangeSetRecord) -> Result<Option<ChangeSetRecord>> {
+        let mut last: Option<ChangeSetRecord> = None;
+        for id in &redo.of {
+            let set = self.change_set(id)?.filter(ChangeSetRecord::is_in_effect);
+            last = last.into_iter().chain(set).max_by_key(|set| (set.effective, set.sequence));
+        }
+        Ok(last)
     }
 
     /// Returns the change set called `id`, if one was ever about to be committed.

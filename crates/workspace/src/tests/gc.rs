@@ -192,6 +192,19 @@ fn open_turn(workspace: &Workspace, session: &SessionId) -> TurnId {
     turn
 }
 
+#[test]
+fn what_a_session_changed_can_be_taken_back_as_long_as_it_can_go_on() {
+    let place = changed();
+    let turn = open_turn(&place.open(), &session());
+    let workspace = open_at(&place.root(), later);
+    assert_eq!(collect(&workspace, &NOTHING).contents, 0);
+    assert_eq!(undo(&workspace, 2, 1).unwrap().outcome, CommitOutcome::Committed);
+    close_turn(&workspace, &session(), turn, TurnOutcome::Done);
+    age_blobs(&place.root());
+    let still_later = open_at(&place.root(), || after_days(200));
+    assert_eq!(collect(&still_later, &NOTHING).contents, 4);
+}
+
 fn close_turn(workspace: &Workspace, session: &SessionId, turn: TurnId, outcome: TurnOutcome) {
     let closed = EventBody::TurnClosed { turn, outcome, spent: protocol::Spending::default() };
     workspace.journal().append(session, &[closed], Durability::Process).unwrap();
@@ -289,23 +302,28 @@ fn kill_at(root: &Path, point: usize) -> Option<String> {
 fn freeing_killed_anywhere_does_no_harm_and_is_gone_on_with() {
     let mut points = Vec::new();
     for point in 1..MOST_POINTS {
-        let place = changed();
+        let (place, call) = (changed(), CallId::from_random(9));
         let workspace = place.open();
         let own = workspace.state().session_tmp(session().as_str()).unwrap();
         fs::write(own.join("scratch"), "12345").unwrap();
+        result(&workspace, &session(), &call, "a whole output");
+        age_blobs(&place.root());
+        let told = || fs::read_to_string(place.path(&format!(".boxagnts/results/{}/{call}.txt", session()))).unwrap();
         drop(workspace);
         let before = place.tree();
         let Some(name) = kill_at(&place.root(), point) else { break };
         let workspace = open_at(&place.root(), later);
         assert!(workspace.verify().unwrap().is_verified(), "{name}");
         assert_eq!(place.tree(), before);
+        assert!(told().starts_with("a whole output") || told().contains("freed to make room"), "{name}");
         collect(&workspace, &NOTHING);
         assert_eq!((kept(&workspace), own.exists()), ((0, 0), false), "{name}");
+        assert!(told().contains("freed to make room"), "{name}");
         assert_eq!(place.leftovers(), Vec::<String>::new());
         assert!(workspace.verify().unwrap().is_verified(), "{name}");
         points.push(name);
     }
-    assert_eq!(points, ["chosen", "said", "freeing", "freeing", "freeing", "freeing", "freeing"]);
+    assert_eq!(points, ["chosen", "said", "freeing", "freeing", "freeing", "noted", "freeing", "freeing", "freeing"]);
 }
 
 #[test]

@@ -77,6 +77,9 @@ fn the_last_set_in_effect_is_the_one_that_came_into_effect_last() {
     undo(&workspace, 6, 4).unwrap();
     // What was redone last is undone first.
     assert_eq!((last(ChangeSetRole::Change), last(ChangeSetRole::Undo)), (Some(set(1)), None));
+    // It is undone by itself, so that its redo brought nothing back that is left.
+    undo(&workspace, 7, 1).unwrap();
+    assert_eq!((last(ChangeSetRole::Change), last(ChangeSetRole::Undo)), (Some(set(2)), Some(set(7))));
 }
 
 #[test]
