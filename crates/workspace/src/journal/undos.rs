@@ -87,6 +87,10 @@ impl Journal {
         if let Some(session) = self.named(prefix)? {
             return Ok(Undoable::Session(session));
         }
+        // No two things have the same identifier, and calls are found slowest.
+        if let Some(set) = prefix.parse().ok().map(|id| self.change_set(&id)).transpose()?.flatten() {
+            return Ok(Undoable::ChangeSet(set.change_set));
+        }
         let found = [
             one(self.find_change_set(prefix).map(Undoable::ChangeSet))?,
             one(self.find_call(prefix).map(|(session, call)| Undoable::Call(session, call)))?,

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::mpsc;
 use std::time::{Duration, SystemTime};
 
 use protocol::{
@@ -248,6 +249,21 @@ fn results_and_folders_go_when_their_session_is_over_and_nobody_drives_it() {
 }
 
 #[test]
+fn a_folder_that_was_used_an_hour_ago_stays_whatever_is_said() {
+    let place = Place::new(&[]);
+    let workspace = place.open();
+    let opened = EventBody::SessionOpened { principal: String::new(), model: String::new() };
+    workspace.journal().append(&session(), &[opened], Durability::Process).unwrap();
+    let own = workspace.state().session_tmp(session().as_str()).unwrap();
+    fs::write(own.join("scratch"), "12345").unwrap();
+    let at_once = Retention { max_bytes: 0, keep_ms: 0 };
+    let soon = open_at(&place.root(), || clock() + Duration::from_secs(3_599));
+    assert_eq!(collect(&soon, &at_once), Collected { kept_bytes: 5, ..Collected::default() });
+    let later = open_at(&place.root(), || clock() + Duration::from_secs(3_600));
+    assert_eq!(collect(&later, &at_once), Collected { folders: 1, freed_bytes: 5, ..Collected::default() });
+}
+
+#[test]
 fn a_result_that_its_call_has_not_named_yet_stays() {
     let place = Place::new(&[]);
     let workspace = place.open();
@@ -329,18 +345,20 @@ fn freeing_killed_anywhere_does_no_harm_and_is_gone_on_with() {
 #[test]
 fn freeing_waits_for_a_commit_that_is_being_prepared() {
     let place = Place::new(&[("big", &big("x"))]);
-    let workspace = place.open();
+    let (workspace, other) = (place.open(), open_at(&place.root(), later));
     let stage = stage(&workspace, "/work");
     stage_write(&stage, "big", &big("y"));
-    let root = place.root();
-    let (sender, receiver) = std::sync::mpsc::channel();
+    let (root, mut other) = (place.root(), Some(other));
+    let (sender, receiver) = mpsc::channel();
     faults::at_each(move |point| {
         // Its contents are kept, and nothing refers to them yet.
-        if point == "kept" {
+        if point == "kept"
+            && let Some(other) = other.take()
+        {
             age_blobs(&root);
-            let (root, sender) = (root.clone(), sender.clone());
-            std::thread::spawn(move || sender.send(collect(&open_at(&root, later), &NOTHING)));
-            std::thread::sleep(Duration::from_millis(100));
+            let sender = sender.clone();
+            std::thread::spawn(move || sender.send(collect(&other, &NOTHING)));
+            std::thread::sleep(Duration::from_millis(300));
         }
     });
     assert_eq!(commit(&workspace, &set(1), &stage).unwrap().outcome, CommitOutcome::Committed);
@@ -348,4 +366,16 @@ fn freeing_waits_for_a_commit_that_is_being_prepared() {
     // It came after the intent: what it freed, it freed as old, not as left behind.
     assert_eq!(receiver.recv().unwrap().leftovers, 0);
     assert!(workspace.verify().unwrap().is_verified());
+}
+
+#[test]
+fn a_result_is_not_put_while_contents_are_freed() {
+    let place = Place::new(&[]);
+    let (workspace, other) = (place.open(), place.open());
+    let (sender, receiver) = mpsc::channel();
+    let lock = workspace.lock_commits().unwrap();
+    std::thread::spawn(move || sender.send(other.keep_result(&session(), &CallId::from_random(9), "x").unwrap()));
+    assert_eq!(receiver.recv_timeout(Duration::from_millis(300)), Err(mpsc::RecvTimeoutError::Timeout));
+    drop(lock);
+    assert_eq!(receiver.recv().unwrap(), ContentHash::of(b"x"));
 }
