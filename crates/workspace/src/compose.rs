@@ -29,9 +29,22 @@ pub(crate) fn inverse_of<'a>(mount: &str, sets: impl IntoIterator<Item = &'a Cha
             None => drop(courses.insert(&change.path, Course::begin(change))),
         }
     }
-    let gaps = courses.iter().filter_map(|(path, course)| course.conflict(path)).collect();
-    let changes = courses.into_iter().filter_map(|(path, course)| course.taken_back(path)).collect();
+    let mut gaps: Vec<Conflict> = courses.iter().filter_map(|(path, course)| course.conflict(path)).collect();
+    let changes: Vec<Change> = courses.into_iter().filter_map(|(path, course)| course.taken_back(path)).collect();
+    gaps.extend(changes.iter().filter_map(|change| without_directory(change, &changes)));
+    gaps.sort_by(|left, right| left.path.cmp(&right.path));
+    gaps.dedup_by(|left, right| left.path == right.path);
     Composed { inverse: ChangeSet { mount: mount.to_owned(), changes }, gaps }
+}
+
+/// Returns what is wrong with the directory that `change` puts something into, where the set itself makes something else
+/// of it: sets that are not taken back turned it into that, between.
+fn without_directory(change: &Change, changes: &[Change]) -> Option<Conflict> {
+    let (parent, _) = change.path.rsplit_once('/').filter(|_| change.after != Node::Absent)?;
+    let at = changes.binary_search_by(|other| other.path.as_str().cmp(parent)).ok()?;
+    let found = changes[at].after.clone();
+    let expected = Node::Directory { mode: 0o755 };
+    (!matches!(found, Node::Directory { .. })).then(|| Conflict { path: parent.to_owned(), expected, found })
 }
 
 impl Course {
@@ -97,6 +110,18 @@ mod tests {
             set(vec![change("a", file("2"), file("1")), change("t", file("t"), Node::Absent)]),
         ];
         assert_eq!(inverse_of("/work", &sets), Composed { inverse: set(Vec::new()), gaps: Vec::new() });
+    }
+
+    #[test]
+    fn a_directory_that_is_none_any_more_between_two_sets_is_a_gap() {
+        let directory = || Node::Directory { mode: 0o755 };
+        // Between them another set turned `d/e` into a file.
+        let sets = [
+            set(vec![change("d/e/a", file("a"), Node::Absent)]),
+            set(vec![change("d", directory(), file("d")), change("d/e", file("e"), Node::Absent)]),
+        ];
+        let gaps = vec![Conflict { path: "d/e".to_owned(), expected: directory(), found: file("e") }];
+        assert_eq!(inverse_of("/work", &sets).gaps, gaps);
     }
 
     #[test]

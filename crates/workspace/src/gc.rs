@@ -15,7 +15,7 @@ use stage::Quota;
 
 use crate::blobs::KeptBlob;
 use crate::faults;
-use crate::journal::{Need, Needs};
+use crate::journal::{Durability, Need, Needs};
 use crate::lease::LeaseError;
 use crate::private::replace;
 use crate::session_tmp::measure;
@@ -179,6 +179,8 @@ impl Workspace {
     }
 
     fn free(&self, session: &SessionId, stock: &Stock, choice: &Choice) -> Result<()> {
+        // A journal that is not known to be whole is evidence: nothing beside it goes either.
+        self.journal().append(session, &[], Durability::Process)?;
         self.empty_freed()?;
         let results = self.result_files()?;
         for batch in choice.items.chunks(BATCH) {
@@ -207,16 +209,11 @@ impl Workspace {
     fn free_content(&self, hash: &ContentHash, need: Option<&Need>, results: &Results) -> Result<()> {
         for call in need.iter().flat_map(|need| &need.results) {
             for path in results.get(call).into_iter().flatten() {
-                self.note_freed(path.parent().unwrap_or(path), call)?;
+                note_freed(path.parent().unwrap_or(path), call)?;
                 faults::point("noted");
             }
         }
         self.blobs().remove(hash).map_err(at(&self.blobs().path(hash)))
-    }
-
-    /// Puts a note in the place of a call's whole result. The name is replaced: writing would reach the blob.
-    pub(crate) fn note_freed(&self, folder: &Path, call: &CallId) -> Result<()> {
-        replace(folder, &format!("{call}.txt"), FREED_RESULT.as_bytes()).map_err(at(folder))
     }
 
     /// Takes a folder away, as a whole as seen from its place.
@@ -381,6 +378,11 @@ fn content(node: Node) -> Option<ContentHash> {
         Node::File { hash, .. } => Some(hash),
         _ => None,
     }
+}
+
+/// Puts a note in the place of a call's whole result. The name is replaced: writing would reach the blob.
+pub(crate) fn note_freed(folder: &Path, call: &CallId) -> Result<()> {
+    replace(folder, &format!("{call}.txt"), FREED_RESULT.as_bytes()).map_err(at(folder))
 }
 
 /// Returns what is in a folder: names that are text, with their paths.

@@ -386,9 +386,10 @@ impl SessionView {
         while let Some(next) = self.change_sets[last].undone_by {
             (undone, last) = (!undone, next);
         }
-        match undone {
-            true => ChangeSetState::Undone { by: self.change_sets[by].change_set.clone() },
-            false => ChangeSetState::Ended(CommitOutcome::Committed),
+        if undone {
+            ChangeSetState::Undone { by: self.change_sets[by].change_set.clone() }
+        } else {
+            ChangeSetState::Ended(CommitOutcome::Committed)
         }
     }
 

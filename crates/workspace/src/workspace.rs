@@ -14,6 +14,7 @@ use crate::blobs::{BlobError, Blobs};
 use crate::commit::{CommitError, Committed};
 use crate::diff::{DiffError, LineCount, line_counts, unified};
 use crate::exclude::exclude;
+use crate::gc::note_freed;
 use crate::journal::{Chapter, Custody, Durability, Journal, JournalError, Standing, TurnPlace, Verification};
 use crate::lease::{LeaseError, SessionLease};
 use crate::projection::SessionView;
@@ -201,7 +202,7 @@ impl Workspace {
 
     fn link_result(&self, session: &SessionId, call: &CallId, hash: &ContentHash) -> Result<()> {
         if !self.blobs.contains(hash) && self.journal.freed_at(hash)?.is_some() {
-            return self.note_freed(&self.results(session)?, call);
+            return note_freed(&self.results(session)?, call);
         }
         let (blob, path) = (self.blobs.path(hash), self.results(session)?.join(format!("{call}.txt")));
         // A call that is carried out again after a crash says it anew; writing over the name would reach the old blob.

@@ -186,7 +186,9 @@ impl<'a> Reading<'a> {
     fn note_freed(&mut self, entry: &Entry<'_>) {
         let Some(record) = entry.record.filter(|record| record.kind == Some(b"contents_freed")) else { return };
         if let Ok(EventBody::ContentsFreed { contents, .. }) = serde_json::from_slice(record.body) {
-            contents.iter().for_each(|hash| drop(self.missing.remove(hash)));
+            for hash in &contents {
+                self.missing.remove(hash);
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use protocol::{
 use super::crash::{MOST_POINTS, kill, told};
 use super::support::{Place, clock, commit, commit_write, open, open_at, session, set, stage, stage_write, undo};
 use crate::journal::Durability;
-use crate::{Collected, CommitError, Retention, Workspace, faults};
+use crate::{Collected, CommitError, JournalError, Retention, Workspace, WorkspaceError, faults};
 
 const DAY_MS: u64 = 86_400_000;
 
@@ -259,7 +259,7 @@ fn a_folder_that_was_used_an_hour_ago_stays_whatever_is_said() {
     let at_once = Retention { max_bytes: 0, keep_ms: 0 };
     let soon = open_at(&place.root(), || clock() + Duration::from_secs(3_599));
     assert_eq!(collect(&soon, &at_once), Collected { kept_bytes: 5, ..Collected::default() });
-    let later = open_at(&place.root(), || clock() + Duration::from_secs(3_600));
+    let later = open_at(&place.root(), || clock() + Duration::from_hours(1));
     assert_eq!(collect(&later, &at_once), Collected { folders: 1, freed_bytes: 5, ..Collected::default() });
 }
 
@@ -284,6 +284,19 @@ fn contents_that_no_event_freed_cannot_be_taken_away() {
     collect(&workspace, &NOTHING);
     workspace.journal().keep(&[(ContentHash::of(b"one\n"), b"one\n".to_vec())]).unwrap();
     assert!(workspace.journal().remove_contents(&[ContentHash::of(b"one\n")]).is_err());
+}
+
+#[test]
+fn nothing_goes_beside_a_journal_that_is_not_known_here() {
+    let place = changed();
+    place.write(".boxagnts/tmp/commits/half", "half");
+    fs::remove_dir_all(super::support::keys(&place.root())).unwrap();
+    let workspace = open_at(&place.root(), later);
+    for retention in [NOTHING, Retention { max_bytes: u64::MAX, ..NOTHING }] {
+        let refused = workspace.collect(&collector(), &retention, false);
+        assert!(matches!(refused, Err(WorkspaceError::Journal(JournalError::Unknown { .. }))), "{refused:?}");
+    }
+    assert_eq!((kept(&workspace), place.leftovers().len()), ((2, 2), 1));
 }
 
 #[test]

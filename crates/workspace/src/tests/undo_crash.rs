@@ -53,9 +53,10 @@ fn a_session_s_undo_killed_anywhere_is_whole_or_never_was() {
         let undone = workspace.journal().change_set(&set(UNDO)).unwrap().is_some();
         assert_eq!(place.tree(), if undone { before.clone() } else { after.clone() }, "{name}");
         let state = |id| workspace.journal().change_set(&set(id)).unwrap().unwrap().state;
-        let expected = match undone {
-            true => ChangeSetState::Undone { by: set(UNDO) },
-            false => ChangeSetState::Ended(CommitOutcome::Committed),
+        let expected = if undone {
+            ChangeSetState::Undone { by: set(UNDO) }
+        } else {
+            ChangeSetState::Ended(CommitOutcome::Committed)
         };
         assert!(SETS.iter().all(|id| state(*id) == expected), "{name}");
         assert_eq!(place.leftovers(), Vec::<String>::new());

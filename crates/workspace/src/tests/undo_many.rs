@@ -4,9 +4,11 @@ use std::fs;
 
 use protocol::{ChangeSetId, CommitOutcome, EventBody, TurnId};
 
-use super::support::{Place, call, carry_out, commit, commit_write, session, set, stage, stage_write, undo, undo_all};
+use super::support::{
+    Place, call, carry_out, clock, commit, commit_write, keys, session, set, stage, stage_write, undo, undo_all,
+};
 use crate::journal::{ChangeSetRole, ChangeSetState, LookupError, Undoable};
-use crate::{CommitError, Durability, Workspace};
+use crate::{CommitError, Durability, Mount, Workspace};
 
 fn states(workspace: &Workspace) -> Vec<(ChangeSetRole, ChangeSetState)> {
     let sets = workspace.journal().change_sets(100).unwrap();
@@ -107,7 +109,9 @@ fn who_changed_a_file_since_is_told() {
     let place = Place::new(&[("a.txt", "one\n"), ("b.txt", "one\n"), ("c.txt", "one\n")]);
     let workspace = place.open();
     let many = stage(&workspace, "/work");
-    ["a.txt", "b.txt", "c.txt"].iter().for_each(|path| stage_write(&many, path, "two\n"));
+    for path in ["a.txt", "b.txt", "c.txt"] {
+        stage_write(&many, path, "two\n");
+    }
     commit(&workspace, &set(1), &many).unwrap();
     commit_write(&workspace, 2, "a.txt", "by a set\n");
     place.write("b.txt", "by a person\n");
@@ -156,6 +160,29 @@ fn what_cannot_be_done_without_a_changed_file_is_left_too() {
 }
 
 #[test]
+fn each_mount_is_a_commit_of_its_own() {
+    let (place, library) = (Place::new(&[("a.txt", "one\n")]), Place::new(&[("a.txt", "one\n")]));
+    let mounts = [("/work", place.root()), ("/lib", library.root())];
+    let mounts = mounts.map(|(name, host)| Mount { name: name.into(), host });
+    let workspace = Workspace::open(&place.root(), &mounts, Some(&keys(&place.root())), clock).unwrap();
+    commit_write(&workspace, 1, "a.txt", "two\n");
+    let other = stage(&workspace, "/lib");
+    stage_write(&other, "a.txt", "two\n");
+    commit(&workspace, &set(2), &other).unwrap();
+    let plans = workspace.undo_plans(&[set(1), set(2)]).unwrap();
+    assert_eq!(plans.iter().map(|plan| plan.changes.mount.as_str()).collect::<Vec<_>>(), ["/lib", "/work"]);
+    let mut both = plans[0].clone();
+    both.undoes.extend(plans[1].undoes.clone());
+    assert!(matches!(carry_out(&workspace, 9, &both), Err(CommitError::ManyMounts)));
+    for (id, plan) in (3..).zip(&plans) {
+        assert_eq!(carry_out(&workspace, id, plan).unwrap().outcome, CommitOutcome::Committed);
+    }
+    for place in [&place, &library] {
+        assert_eq!(fs::read_to_string(place.path("a.txt")).unwrap(), "one\n");
+    }
+}
+
+#[test]
 fn a_plan_that_is_out_of_date_is_not_carried_out() {
     let place = Place::new(&[]);
     let workspace = place.open();
@@ -192,7 +219,7 @@ fn calls_turns_and_sessions_are_found_with_their_sets() {
     let (one, two, three) = (set(1 << 50), set(2 << 50), set(3 << 50));
     assert_eq!(found(turn(1).as_str()), Undoable::Turn(session(), turn(1)));
     assert_eq!(sets(&found(turn(1).as_str())), [one.clone(), two.clone()]);
-    assert_eq!(sets(&found(turn(2).as_str())), [three.clone()]);
+    assert_eq!(sets(&found(turn(2).as_str())), std::slice::from_ref(&three));
     assert_eq!(sets(&found(session().as_str())), [one.clone(), two.clone(), three.clone()]);
     assert_eq!(found(call().as_str()), Undoable::Call(session(), call()));
     assert_eq!(sets(&found(call().as_str())), [one.clone(), two, three]);

@@ -57,27 +57,31 @@ fn clear_one(stage: &Stage, path: &str) {
     let _ = root.unlink_file(path).or_else(|_| root.remove_directory(path));
 }
 
-fn has_parent(stage: &Stage, path: &str) -> bool {
-    let Some((parent, _)) = path.rsplit_once('/') else { return true };
-    stage.root().open(parent, stage::OpenHow { directory: true, ..stage::OpenHow::default() }).is_ok()
+fn is_directory(stage: &Stage, path: &str) -> bool {
+    stage.root().open(path, stage::OpenHow { directory: true, ..stage::OpenHow::default() }).is_ok()
+}
+
+/// Makes room at a path, unless it has no parent, or is a directory that more came into than can be named here.
+fn has_room(stage: &Stage, path: &str) -> bool {
+    let has_parent = path.rsplit_once('/').is_none_or(|(parent, _)| is_directory(stage, parent));
+    if has_parent {
+        clear(stage, path);
+    }
+    has_parent && !is_directory(stage, path)
 }
 
 fn perform(stage: &Stage, op: &Op) {
     let root = stage.root();
     match op {
-        Op::Write(at, number) if has_parent(stage, PATHS[*at]) => {
-            clear(stage, PATHS[*at]);
+        Op::Write(at, number) if has_room(stage, PATHS[*at]) => {
             stage_write(stage, PATHS[*at], &content(*number));
         }
         Op::Remove(at) => clear(stage, PATHS[*at]),
-        Op::Directory(at) if has_parent(stage, PATHS[*at]) => {
+        Op::Directory(at) => {
             let _ = root.unlink_file(PATHS[*at]);
             let _ = root.create_directory(PATHS[*at]);
         }
-        Op::Link(at, target) if has_parent(stage, PATHS[*at]) => {
-            clear(stage, PATHS[*at]);
-            root.symlink(PATHS[*target], PATHS[*at]).unwrap();
-        }
+        Op::Link(at, target) if has_room(stage, PATHS[*at]) => root.symlink(PATHS[*target], PATHS[*at]).unwrap(),
         Op::Rename(from, to) => drop(root.rename(PATHS[*from], &root, PATHS[*to])),
         _ => {}
     }
@@ -105,7 +109,9 @@ fn set_modes(workspace: &Workspace, changes: &mut ChangeSet, ops: &[Op]) {
 /// Commits one set of ops; tells whether there was anything to commit.
 fn change(workspace: &Workspace, id: u64, ops: &[Op]) -> bool {
     let stage = stage(workspace, "/work");
-    ops.iter().for_each(|op| perform(&stage, op));
+    for op in ops {
+        perform(&stage, op);
+    }
     let mut changes = stage.changes().unwrap();
     set_modes(workspace, &mut changes, ops);
     if changes.is_empty() {
