@@ -1,5 +1,6 @@
 //! Taking back any selection of any change sets, against the trees that stood before and after each.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use proptest::prelude::*;
@@ -139,17 +140,22 @@ fn place(is_repository: bool) -> Place {
 }
 
 /// What stands after the chosen sets are taken back where nothing else changed their paths: each path as it was before
-/// the first of them that changed it.
+/// the first of them that changed it, unless all of them together left it as it was.
 fn expected(workspace: &Workspace, trees: &[Tree], chosen: &[u64]) -> Tree {
     let mut tree = trees[trees.len() - 1].clone();
-    let mut seen = std::collections::BTreeSet::new();
+    let mut spans: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     for id in chosen {
         let record = workspace.journal().change_set(&set(*id)).unwrap().unwrap();
-        for change in record.changes.changes.iter().filter(|change| seen.insert(change.path.clone())) {
-            match trees[usize::try_from(*id).unwrap() - 1].get(&change.path) {
-                Some(stood) => drop(tree.insert(change.path.clone(), stood.clone())),
-                None => drop(tree.remove(&change.path)),
-            }
+        let after = usize::try_from(*id).unwrap();
+        for change in record.changes.changes {
+            spans.entry(change.path).or_insert((after - 1, after)).1 = after;
+        }
+    }
+    for (path, (before, after)) in spans {
+        match trees[before].get(&path) {
+            stood if stood == trees[after].get(&path) => {}
+            Some(stood) => drop(tree.insert(path, stood.clone())),
+            None => drop(tree.remove(&path)),
         }
     }
     tree
