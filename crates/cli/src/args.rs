@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use protocol::CommitMode;
-use workspace::{Time, Usd};
+use workspace::{Size, Time, Usd};
 
 /// An agent runtime whose execution can be trusted.
 ///
@@ -75,6 +75,8 @@ pub(crate) enum Command {
     /// What sessions ask, and what was allowed for more than once
     #[command(subcommand)]
     Approvals(Approvals),
+    /// Free what is kept of old changes and sessions, the oldest first, until the rest fits; events stay
+    Gc(Gc),
     /// The whole path of one call: arguments, rules, limits, effects
     Explain {
         /// The call, a change set of it, or the beginning of either's identifier [default: the last call]
@@ -345,8 +347,45 @@ pub(crate) enum Changes {
         /// The session [default: the only one with something staged]
         session: Option<String>,
     },
-    /// Take a change set back; a file that has changed since is reported, never overwritten
-    Undo { id: String },
+    /// Take changes back; a file that has changed since is reported, never overwritten
+    Undo {
+        /// A change set, call, turn or session, or the beginning of its identifier [default: the last change set]
+        id: Option<String>,
+        #[command(flatten)]
+        how: TakeBack,
+    },
+    /// Take an undo back
+    Redo {
+        /// The undo, or what it undid, or the beginning of its identifier [default: the last undo]
+        id: Option<String>,
+        #[command(flatten)]
+        how: TakeBack,
+    },
+}
+
+/// How something is taken back.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct TakeBack {
+    /// Leave files that have changed since as they are, and do the others
+    #[arg(long)]
+    pub(crate) keep_changed: bool,
+    /// Show what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// What of the past is freed.
+#[derive(Debug, Args)]
+pub(crate) struct Gc {
+    /// What may be kept at most: 1000000, 512MiB, 2GiB [default: `max_size` of [retention], 2GiB]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) max_size: Option<Size>,
+    /// For how many days everything is kept, whatever it takes [default: `keep_days` of [retention], 30]
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_days: Option<u64>,
+    /// Say what would be freed, and free nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Subcommand)]

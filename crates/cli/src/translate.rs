@@ -9,6 +9,7 @@ use sandbox::SandboxError;
 use tools::{RegistryError, ToolsError};
 use workspace::{Break, CommitError, DiffError, JournalError, LeaseError, LookupError, WorkspaceError};
 
+use crate::commands::moment;
 use crate::exit::{Exit, Failure};
 
 macro_rules! internal {
@@ -21,7 +22,16 @@ macro_rules! internal {
     };
 }
 
-internal!(SandboxError, RegistryError, DiffError);
+internal!(SandboxError, RegistryError);
+
+impl From<DiffError> for Failure {
+    fn from(error: DiffError) -> Self {
+        match error {
+            DiffError::Content(error) => error.into(),
+            error => Self::internal(error),
+        }
+    }
+}
 
 impl From<JournalError> for Failure {
     fn from(error: JournalError) -> Self {
@@ -122,6 +132,11 @@ impl From<CommitError> for Failure {
             CommitError::Unknown(_) | CommitError::AlreadyUndone { .. } | CommitError::NotCommitted(_) => {
                 Self::usage(error).hint("see what there is: boxagnts changes list")
             }
+            CommitError::Freed { at_ms, .. } => Self::usage(format!(
+                "what this needs was freed at {} to make room, so that it can no longer be shown or taken back",
+                moment(*at_ms)
+            ))
+            .hint("keep more from now on: `max_size` and `keep_days` of [retention] in boxagnts.toml"),
             CommitError::Unsettled { .. } => {
                 Self::new(Exit::Conflict, error).hint("look at the files it names, then run any boxagnts command again")
             }

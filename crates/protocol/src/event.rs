@@ -200,9 +200,28 @@ pub enum EventBody {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         undoes: Option<ChangeSetId>,
     },
+    /// The intended `change_set` takes one more change set back, beside the one that its intent names.
+    UndoExtended {
+        change_set: ChangeSetId,
+        undoes: ChangeSetId,
+    },
+    /// The intended `change_set` leaves these paths as they are, because they had changed since.
+    UndoSpared {
+        change_set: ChangeSetId,
+        paths: Vec<String>,
+    },
     CommitFinished {
         change_set: ChangeSetId,
         outcome: CommitOutcome,
+    },
+    /// These contents and sessions' own folders are about to be freed; nothing was left that needed them. What was
+    /// changed by then can no longer be shown or taken back where it needs one of them.
+    ContentsFreed {
+        contents: Vec<ContentHash>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        folders: Vec<SessionId>,
+        /// What all of it took.
+        bytes: u64,
     },
     /// A request to a host that is allowed asks for the addresses of its name. No such question leaves without this row
     /// before it; a tool's own lookup is a request of its own.
@@ -359,8 +378,12 @@ pub struct Basis {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "taped", rename_all = "snake_case")]
 pub enum Taped {
-    /// All of it: the hash of the tape, which names its contents by theirs.
-    Kept { tape: ContentHash },
+    /// All of it: the hash of the tape, and those of the contents that it names.
+    Kept {
+        tape: ContentHash,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        contents: Vec<ContentHash>,
+    },
     /// Nothing, so that the call cannot be replayed.
     NotKept { reason: String },
 }

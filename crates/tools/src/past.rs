@@ -38,7 +38,7 @@ impl Past {
         cancel: &CancellationToken,
     ) -> Option<Outcome> {
         let call = self.call(proposal)?;
-        let Some(Taped::Kept { tape }) = &call.taped else { return None };
+        let Some(Taped::Kept { tape, .. }) = &call.taped else { return None };
         let reel = reel(&self.workspace, tape).ok()?;
         let contents = Contents::new(self.workspace.clone());
         let replay = Replay {

@@ -96,7 +96,7 @@ impl Replayer {
             }
             None => return Result::NeverRan,
             Some(Taped::NotKept { reason }) => return not_replayable(reason),
-            Some(Taped::Kept { tape }) => tape,
+            Some(Taped::Kept { tape, .. }) => tape,
         };
         match self.run(session, call, tape, instead, cancel).await {
             Ok(difference) => difference,

@@ -149,8 +149,9 @@ impl Taping {
         let Recorded { tape, mut contents } = recorded;
         let bytes = serde_json::to_vec(&Reel { tape, came }).expect("a tape is plain data");
         let tape = ContentHash::of(&bytes);
+        let named = contents.iter().map(|(hash, _)| hash.clone()).collect();
         contents.push((tape.clone(), bytes));
-        Self { taped: Taped::Kept { tape }, contents }
+        Self { taped: Taped::Kept { tape, contents: named }, contents }
     }
 
     fn not_kept(reason: &str) -> Self {

@@ -183,7 +183,7 @@ async fn nothing_is_connected_to() {
 fn tape(story: &Story) -> Result<ContentHash, String> {
     let account = story.account();
     match account.calls().last().and_then(|call| call.taped.clone()).expect("it ran") {
-        Taped::Kept { tape } => Ok(tape),
+        Taped::Kept { tape, .. } => Ok(tape),
         Taped::NotKept { reason } => Err(reason),
     }
 }

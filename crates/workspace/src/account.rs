@@ -226,6 +226,9 @@ impl SessionAccount {
             | EventBody::ApprovalAnswered { .. }
             | EventBody::ApprovalRevoked { .. }
             | EventBody::ViewKept { .. }
+            | EventBody::UndoExtended { .. }
+            | EventBody::UndoSpared { .. }
+            | EventBody::ContentsFreed { .. }
             | EventBody::LookupStarted { .. } => {}
         }
     }

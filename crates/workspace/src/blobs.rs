@@ -1,8 +1,10 @@
 //! Contents by their hash: files that are written once, whole, and verified whenever they are read.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use protocol::{ContentHash, Hasher};
 use tempfile::NamedTempFile;
@@ -49,7 +51,7 @@ impl Blobs {
         let io = |source| BlobError::Io { path: self.temporaries.clone(), source };
         let mut file = NamedTempFile::new_in(&self.temporaries).map_err(io)?;
         let (hash, size) = copy(content, &mut file).map_err(io)?;
-        if self.holds(&hash, size) {
+        if self.holds(&hash, size) && self.is_wanted_again(&hash) {
             drop(file);
         } else {
             let path = self.path(&hash);
@@ -60,6 +62,39 @@ impl Blobs {
             self.flush(std::slice::from_ref(&hash))?;
         }
         Ok(hash)
+    }
+
+    /// Makes a content that is kept already as young as one that is kept now, so that it is not freed before something
+    /// refers to it.
+    fn is_wanted_again(&self, hash: &ContentHash) -> bool {
+        let touched = OpenOptions::new().write(true).open(self.path(hash));
+        touched.and_then(|file| file.set_modified(SystemTime::now())).is_ok()
+    }
+
+    /// Returns everything that is kept.
+    pub(crate) fn list(&self) -> io::Result<Vec<KeptBlob>> {
+        let mut kept = Vec::new();
+        for folder in fs::read_dir(&self.directory)? {
+            let folder = folder?;
+            for entry in fs::read_dir(folder.path())? {
+                let entry = entry?;
+                let mut name = folder.file_name();
+                name.push(entry.file_name());
+                let Some(hash) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+                let found = entry.metadata()?;
+                let (size, is_linked) = (found.len(), found.nlink() > 1);
+                kept.push(KeptBlob { hash, size, is_linked, modified: found.modified()? });
+            }
+        }
+        Ok(kept)
+    }
+
+    /// Takes a content away, whoever needs it.
+    pub(crate) fn remove(&self, hash: &ContentHash) -> io::Result<()> {
+        match fs::remove_file(self.path(hash)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Flushes these contents, and their names, to the disk; each folder once.
@@ -114,6 +149,17 @@ impl Blobs {
         let folder = path.parent().unwrap_or(&self.directory);
         fs::create_dir_all(folder).map_err(|source| BlobError::Io { path: folder.to_owned(), source })
     }
+}
+
+/// One content as it lies there.
+#[derive(Debug, Clone)]
+pub(crate) struct KeptBlob {
+    pub(crate) hash: ContentHash,
+    pub(crate) size: u64,
+    /// It has another name: it is somebody's whole result.
+    pub(crate) is_linked: bool,
+    /// When it was kept, or wanted again.
+    pub(crate) modified: SystemTime,
 }
 
 /// Reads one content and verifies it at its end.

@@ -1,4 +1,4 @@
-//! Commit and undo of change sets: one machine for both.
+//! Commit of change sets, those that undo others included.
 //!
 //! Under the commit lock: look for conflicts, keep the contents before and after, put the intent on the disk, change the
 //! files one atomic step at a time, put the end on the disk. Small contents lie in the journal, so that one flush makes
@@ -15,7 +15,7 @@ use stage::{Quota, Scratch, Stage, StageError, StageOptions, Step, Veil, Writer,
 
 use crate::blobs::BlobError;
 use crate::faults;
-use crate::journal::{ChangeSetRecord, ChangeSetState, Durability, JournalError};
+use crate::journal::{Durability, JournalError};
 use crate::keep::Keeper;
 use crate::workspace::{Mounted, Workspace};
 
@@ -40,13 +40,6 @@ pub struct HeldCommit<'a> {
     pub changes: &'a ChangeSet,
 }
 
-/// One undo of a committed change set. The permit is for [`Workspace::inverse`], under the undo's own identifier.
-#[derive(Debug)]
-pub struct Undo<'a> {
-    pub permit: CommitPermit,
-    pub of: &'a ChangeSetId,
-}
-
 /// How a commit ended, as the journal says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Committed {
@@ -69,6 +62,11 @@ pub enum CommitError {
     /// It met a conflict, was rolled back, or has not ended.
     #[error("the change set {0} was not committed, so there is nothing to take back")]
     NotCommitted(ChangeSetId),
+    #[error("what is taken back at once must be of one mount")]
+    ManyMounts,
+    /// What it needs was freed, at this time (milliseconds since the Unix epoch).
+    #[error("the content {hash} is no longer kept: it was freed")]
+    Freed { hash: ContentHash, at_ms: u64 },
     #[error("nothing is mounted at {0}")]
     NoMount(String),
     /// A commit into this mount, this one or an earlier one, was interrupted and can be neither finished nor taken back
@@ -88,13 +86,15 @@ pub enum CommitError {
 type Result<T> = std::result::Result<T, CommitError>;
 
 /// A change set on its way to a mount.
-struct Attempt<'a> {
-    session: &'a SessionId,
-    call: Option<&'a CallId>,
-    change_set: ChangeSetId,
-    changes: &'a ChangeSet,
-    undoes: Option<&'a ChangeSetId>,
-    mount: &'a Mounted,
+pub(crate) struct Attempt<'a> {
+    pub(crate) session: &'a SessionId,
+    pub(crate) call: Option<&'a CallId>,
+    pub(crate) change_set: ChangeSetId,
+    pub(crate) changes: &'a ChangeSet,
+    pub(crate) undoes: Option<&'a ChangeSetId>,
+    /// What is recorded with the intent.
+    pub(crate) beside: &'a [EventBody],
+    pub(crate) mount: &'a Mounted,
 }
 
 impl Workspace {
@@ -105,7 +105,7 @@ impl Workspace {
         let mount = self.mounted(&changes.mount)?;
         let _lock = self.lock_commits()?;
         self.settle_before(&changes.mount)?;
-        let attempt = Attempt { session, call: Some(call), change_set, changes, undoes: None, mount };
+        let attempt = Attempt { session, call: Some(call), change_set, changes, undoes: None, beside: &[], mount };
         self.attempt(&attempt, stage, |hash| Ok(Box::new(stage.content(hash)?)))
     }
 
@@ -116,43 +116,12 @@ impl Workspace {
         let mount = self.mounted(&changes.mount)?;
         let _lock = self.lock_commits()?;
         self.settle_before(&changes.mount)?;
-        let attempt = Attempt { session, call, change_set, changes, undoes: None, mount };
+        let attempt = Attempt { session, call, change_set, changes, undoes: None, beside: &[], mount };
         self.attempt(&attempt, &self.empty_stage(mount, &changes.mount), |hash| self.content(hash))
-    }
-
-    /// Returns the set that takes `of` back, for a decision about it.
-    pub fn inverse(&self, of: &ChangeSetId) -> Result<ChangeSet> {
-        Ok(self.undoable(of)?.changes.inverse())
-    }
-
-    /// Takes a committed change set back. What was changed since is a conflict, and then nothing is changed.
-    pub fn undo(&self, undo: Undo<'_>) -> Result<Committed> {
-        let _lock = self.lock_commits()?;
-        let record = self.undoable(undo.of)?;
-        let changes = &record.changes.inverse();
-        let change_set = undo.permit.redeem(changes)?;
-        let mount = self.mounted(&changes.mount)?;
-        self.settle_before(&changes.mount)?;
-        let (session, call) = (&record.session, None);
-        let attempt = Attempt { session, call, change_set, changes, undoes: Some(undo.of), mount };
-        self.attempt(&attempt, &self.empty_stage(mount, &changes.mount), |hash| self.content(hash))
-    }
-
-    fn undoable(&self, of: &ChangeSetId) -> Result<ChangeSetRecord> {
-        let journal = self.journal();
-        let Some(record) = journal.change_set(of)? else {
-            let known = journal.has_ended(of)?;
-            return Err(if known { CommitError::NotCommitted(of.clone()) } else { CommitError::Unknown(of.clone()) });
-        };
-        match record.state {
-            ChangeSetState::Ended(CommitOutcome::Committed) => Ok(record),
-            ChangeSetState::Undone { by } => Err(CommitError::AlreadyUndone { change_set: of.clone(), by }),
-            _ => Err(CommitError::NotCommitted(of.clone())),
-        }
     }
 
     /// Returns a stage that holds nothing; it compares a change set with what stands.
-    fn empty_stage(&self, mount: &Mounted, name: &str) -> Stage {
+    pub(crate) fn empty_stage(&self, mount: &Mounted, name: &str) -> Stage {
         let options = StageOptions {
             mount: name.to_owned(),
             writable: false,
@@ -165,7 +134,7 @@ impl Workspace {
     }
 
     /// Makes the attempt; contents that are not kept yet come from `source`.
-    fn attempt(
+    pub(crate) fn attempt(
         &self,
         attempt: &Attempt<'_>,
         stage: &Stage,
@@ -177,7 +146,7 @@ impl Workspace {
             conflicts = self.intend(attempt, source)?;
         }
         if !conflicts.is_empty() {
-            return self.end(attempt, CommitOutcome::Conflicted { conflicts }, Vec::new(), Durability::Process);
+            return self.refuse(attempt, conflicts);
         }
         faults::point("intended");
         let applied = self.apply(attempt.mount, attempt.changes);
@@ -187,6 +156,11 @@ impl Workspace {
             Err(error) => (self.take_back(attempt, &error)?, Vec::new()),
         };
         self.end(attempt, outcome, observed, Durability::Power)
+    }
+
+    /// Records that nothing was changed because of `conflicts`.
+    pub(crate) fn refuse(&self, attempt: &Attempt<'_>, conflicts: Vec<Conflict>) -> Result<Committed> {
+        self.end(attempt, CommitOutcome::Conflicted { conflicts }, Vec::new(), Durability::Process)
     }
 
     /// Keeps all contents and records the intent, both durably. A file that changed while it was kept is a conflict, and
@@ -219,7 +193,7 @@ impl Workspace {
         };
         let small = keeper.flush()?;
         faults::point("kept");
-        self.journal().intend(attempt.session, &intent, &attempt.mount.place, &small)?;
+        self.journal().intend(attempt.session, (&intent, attempt.beside), &attempt.mount.place, &small)?;
         Ok(Vec::new())
     }
 
@@ -290,7 +264,19 @@ impl Workspace {
     pub(crate) fn content(&self, hash: &ContentHash) -> Result<Box<dyn Read>> {
         Ok(match self.journal().content(hash)? {
             Some(bytes) => Box::new(Cursor::new(bytes)),
-            None => Box::new(self.blobs().open(hash)?),
+            None => match self.blobs().open(hash) {
+                Err(BlobError::Missing(hash)) => return Err(self.missing(hash)),
+                opened => Box::new(opened?),
+            },
         })
+    }
+
+    /// Returns why a content is not there.
+    fn missing(&self, hash: ContentHash) -> CommitError {
+        match self.journal().freed_at(&hash) {
+            Ok(Some(at_ms)) => CommitError::Freed { hash, at_ms },
+            Ok(None) => BlobError::Missing(hash).into(),
+            Err(error) => error.into(),
+        }
     }
 }

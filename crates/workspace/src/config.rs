@@ -3,6 +3,7 @@
 
 mod budget;
 pub(crate) mod cases;
+pub(crate) mod retention;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,6 +19,9 @@ use protocol::CommitMode;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use toml::Spanned;
+
+use crate::gc::Retention;
+use retention::RetentionSpec;
 
 /// The file's name, at the root of a workspace.
 const FILE_NAME: &str = "boxagnts.toml";
@@ -84,6 +88,8 @@ pub struct Config<P> {
     pub network: NetworkRules,
     /// Which of the person's secrets tools may have sent out; none by default.
     pub allowed_secrets: BTreeSet<SecretName>,
+    /// What of the past is kept.
+    pub retention: Retention,
     pub providers: BTreeMap<String, P>,
 }
 
@@ -116,6 +122,7 @@ struct File<P> {
     rules: Option<Spanned<Vec<RuleSpec>>>,
     network: Option<NetworkSpec>,
     secrets: Option<SecretsSpec>,
+    retention: Option<Spanned<RetentionSpec>>,
     providers: Option<BTreeMap<String, P>>,
 }
 
@@ -265,6 +272,11 @@ fn resolve<P>(source: &Source<'_>, file: File<P>) -> Result<Config<P>, ConfigErr
     let rules = rules.or(defaults.rules).map(Spanned::into_inner).unwrap_or_default();
     Judge::new(rules.clone()).map_err(|error| invalid(span, error.to_string()))?;
 
+    let defaults_of_retention = defaults.retention.map(Spanned::into_inner).unwrap_or_default();
+    let span = file.retention.as_ref().map(Spanned::span);
+    let retention = file.retention.map(Spanned::into_inner).unwrap_or_default();
+    let retention = retention.resolve(&defaults_of_retention).map_err(|error| invalid(span, error.to_string()))?;
+
     let network = file.network.or(defaults.network).unwrap_or_default();
     let NetworkSpec { allowed_outbound_hosts, block_networks, block_url, allow_private } = network;
 
@@ -287,6 +299,7 @@ fn resolve<P>(source: &Source<'_>, file: File<P>) -> Result<Config<P>, ConfigErr
         allowed_outbound_hosts,
         network: NetworkRules { block_networks, block_url, allow_private },
         allowed_secrets: file.secrets.or(defaults.secrets).unwrap_or_default().allowed,
+        retention,
         providers: file.providers.unwrap_or_default(),
     })
 }

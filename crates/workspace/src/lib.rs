@@ -17,10 +17,12 @@ mod again;
 mod basis;
 mod blobs;
 mod commit;
+mod compose;
 mod config;
 mod diff;
 mod exclude;
 mod faults;
+mod gc;
 mod hold;
 mod journal;
 mod keep;
@@ -32,6 +34,7 @@ mod session_tmp;
 mod settle;
 mod state;
 mod text;
+mod undo;
 mod workspace;
 
 pub use account::{
@@ -39,15 +42,17 @@ pub use account::{
 };
 pub use again::{Again, Ruled, Subject, Unjudged, WhatIf};
 pub use blobs::{BlobError, BlobReader, Blobs};
-pub use commit::{Commit, CommitError, Committed, HeldCommit, Undo};
+pub use commit::{Commit, CommitError, Committed, HeldCommit};
 pub use config::cases::{CaseSpec, Cases, CasesPolicy, PolicyCase};
+pub use config::retention::{InvalidSize, RetentionSpec, Size};
 pub use config::{BudgetSpec, Config, ConfigError, InvalidBudget, MapDir, SpendingSpec, Time, Usd};
 pub use diff::{DiffError, LineCount, diff_texts};
+pub use gc::{Collected, Retention};
 pub use hold::{Hold, Staging};
 pub use journal::{
-    ApprovalRecord, ApprovalState, Balance, Break, ChangeSetRecord, ChangeSetState, Chapter, Durability, ExportError,
-    Exported, Held, InvalidName, Journal, JournalError, JournalId, LookupError, Passage, SessionJournal,
-    SessionSummary, Standing, TurnPlace, Verification, session_name,
+    ApprovalRecord, ApprovalState, Balance, Break, ChangeSetRecord, ChangeSetRole, ChangeSetState, Chapter, Durability,
+    ExportError, Exported, Held, InvalidName, Journal, JournalError, JournalId, LookupError, Passage, SessionJournal,
+    SessionSummary, Standing, TurnPlace, Undoable, Verification, session_name,
 };
 pub use lease::{LeaseError, SessionLease};
 pub use projection::{Counted, FinishedCall, KeptView, PendingCall, SentRequest, SessionView, StagedView, TurnView};
@@ -56,6 +61,7 @@ pub use secrets::{
 };
 pub use session_tmp::SessionTmp;
 pub use text::{block_for_terminal, for_terminal};
+pub use undo::{Obstacle, UndoPlan};
 pub use workspace::{Mount, Opening, Workspace, WorkspaceError};
 
 #[cfg(test)]

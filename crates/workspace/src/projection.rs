@@ -241,6 +241,9 @@ impl SessionView {
             | EventBody::CallDecided { .. }
             | EventBody::CommitDecided { .. }
             | EventBody::CallTaped { .. }
+            | EventBody::UndoExtended { .. }
+            | EventBody::UndoSpared { .. }
+            | EventBody::ContentsFreed { .. }
             | EventBody::LookupStarted { .. }
             | EventBody::RequestFinished { .. }
             | EventBody::ApprovalAsked { .. }

@@ -92,7 +92,7 @@ fn size(node: &Node) -> Quota {
 }
 
 /// Adds what lies below `folder`. Its own quota bounds how much that is.
-fn measure(folder: &Path, used: &mut Quota) -> Result<(), WorkspaceError> {
+pub(crate) fn measure(folder: &Path, used: &mut Quota) -> Result<(), WorkspaceError> {
     for entry in fs::read_dir(folder).map_err(at(folder))? {
         let path = entry.map_err(at(folder))?.path();
         let found = fs::symlink_metadata(&path).map_err(at(&path))?;

@@ -10,6 +10,10 @@ use crate::workspace::WorkspaceError;
 
 type Result<T> = std::result::Result<T, WorkspaceError>;
 
+/// The folders within, each after the one that it is in.
+const FOLDERS: [&str; 9] =
+    ["blobs", "results", "locks", "tmp", "tmp/blobs", "tmp/commits", "tmp/freed", "tmp/scratch", "tmp/sessions"];
+
 /// Where everything lies.
 #[derive(Debug)]
 pub(crate) struct State {
@@ -23,8 +27,7 @@ impl State {
     pub(crate) fn open(root: &Path) -> Result<Self> {
         let folder = root.join(".boxagnts");
         private_folder(&folder)?;
-        let fresh = ["blobs", "results", "locks", "tmp", "tmp/blobs", "tmp/commits", "tmp/scratch", "tmp/sessions"];
-        fresh.iter().try_for_each(|name| private_folder(&folder.join(name)))?;
+        FOLDERS.iter().try_for_each(|name| private_folder(&folder.join(name)))?;
         let presence = lock(&folder.join("open.lock"))?;
         if presence.try_lock().is_ok() {
             sweep(&folder.join("tmp/blobs"))?;
@@ -53,6 +56,21 @@ impl State {
     /// Used by whoever holds the commit lock, and nobody else.
     pub(crate) fn commit_temporaries(&self) -> PathBuf {
         self.folder.join("tmp/commits")
+    }
+
+    /// Where folders are on their way out.
+    pub(crate) fn freed(&self) -> PathBuf {
+        self.folder.join("tmp/freed")
+    }
+
+    /// Returns the folder that holds each session's own.
+    pub(crate) fn session_folders(&self) -> PathBuf {
+        self.folder.join("tmp/sessions")
+    }
+
+    /// Returns the folder that holds each session's whole outputs.
+    pub(crate) fn all_results(&self) -> PathBuf {
+        self.folder.join("results")
     }
 
     pub(crate) fn scratch(&self) -> PathBuf {

@@ -14,6 +14,7 @@ use crate::blobs::{BlobError, Blobs};
 use crate::commit::{CommitError, Committed};
 use crate::diff::{DiffError, LineCount, line_counts, unified};
 use crate::exclude::exclude;
+use crate::gc::note_freed;
 use crate::journal::{Chapter, Custody, Durability, Journal, JournalError, Standing, TurnPlace, Verification};
 use crate::lease::{LeaseError, SessionLease};
 use crate::projection::{KeptView, SessionView};
@@ -223,12 +224,17 @@ impl Workspace {
 
     /// Keeps a call's whole output as a blob, and as `CALL.txt` in [`Self::results`].
     pub fn keep_result(&self, session: &SessionId, call: &CallId, text: &str) -> Result<ContentHash> {
+        // Whoever frees contents holds the lock, and sees the blob with its second name or not at all.
+        let _lock = lock(&self.state)?;
         let hash = self.blobs.put(text.as_bytes(), Durability::Process)?;
         self.link_result(session, call, &hash)?;
         Ok(hash)
     }
 
     fn link_result(&self, session: &SessionId, call: &CallId, hash: &ContentHash) -> Result<()> {
+        if !self.blobs.contains(hash) && self.journal.freed_at(hash)?.is_some() {
+            return note_freed(&self.results(session)?, call);
+        }
         let (blob, path) = (self.blobs.path(hash), self.results(session)?.join(format!("{call}.txt")));
         // A call that is carried out again after a crash says it anew; writing over the name would reach the old blob.
         match fs::remove_file(&path) {
@@ -279,7 +285,7 @@ impl Workspace {
     }
 }
 
-fn lock(state: &State) -> Result<fs::File> {
+pub(crate) fn lock(state: &State) -> Result<fs::File> {
     state.lock_commits().map_err(at(&state.journal()))
 }
 

@@ -1,15 +1,14 @@
-//! `boxagnts changes`: what was changed, and taking it back.
+//! `boxagnts changes list` and `diff`: what was changed.
 
-use policy::{CommitRequest, Decision, PolicyRecord, Principal};
-use protocol::{Basis, ChangeSetId, CommitOutcome, Level};
-use workspace::{ChangeSetRecord, ChangeSetState, Undo, Workspace, block_for_terminal, for_terminal};
+use protocol::{ChangeSetId, CommitOutcome};
+use workspace::{ChangeSetRecord, ChangeSetRole, ChangeSetState, Workspace, block_for_terminal, for_terminal};
 
 use super::{moment, print};
 use crate::args::Place;
-use crate::boot::{Site, random};
+use crate::boot::Site;
 use crate::exit::{Exit, Failure};
 use crate::progress::change_word;
-use crate::translate::{commit_failure, lookup};
+use crate::translate::lookup;
 
 /// Change sets that are listed.
 const LISTED: usize = 200;
@@ -44,13 +43,32 @@ fn line(set: &ChangeSetRecord) -> String {
 fn state(set: &ChangeSetRecord) -> String {
     match &set.state {
         ChangeSetState::Intended => "interrupted".into(),
+        ChangeSetState::Undone { by } if set.role == ChangeSetRole::Undo => format!("redone by {by}"),
         ChangeSetState::Undone { by } => format!("undone by {by}"),
         ChangeSetState::Ended(CommitOutcome::Conflicted { .. }) => "conflicted".into(),
         ChangeSetState::Ended(CommitOutcome::RolledBack { .. }) => "rolled back".into(),
-        ChangeSetState::Ended(CommitOutcome::Committed) => match &set.undoes {
-            Some(undone) => format!("undoes {undone}"),
-            None => "committed".into(),
+        ChangeSetState::Ended(CommitOutcome::Committed) => match set.role {
+            ChangeSetRole::Change => "committed".into(),
+            ChangeSetRole::Undo => format!("undoes {}{}", named(&set.of), spared(set)),
+            ChangeSetRole::Redo => format!("redoes {}{}", named(&set.of), spared(set)),
         },
+    }
+}
+
+/// Returns the first of `sets`, and how many there are beside it.
+pub(super) fn named(sets: &[ChangeSetId]) -> String {
+    match sets {
+        [] => "nothing".into(),
+        [only] => only.to_string(),
+        [first, others @ ..] => format!("{first} and {} more", others.len()),
+    }
+}
+
+fn spared(set: &ChangeSetRecord) -> String {
+    match set.spared.len() {
+        0 => String::new(),
+        1 => " but for 1 path".into(),
+        count => format!(" but for {count} paths"),
     }
 }
 
@@ -59,52 +77,6 @@ pub(crate) fn diff(place: &Place, prefix: &str) -> Result<Exit, Failure> {
     let set = find(&workspace, prefix)?;
     print(block_for_terminal(&workspace.diff(&set.changes)?).trim_end())?;
     Ok(Exit::Done)
-}
-
-pub(crate) fn undo(place: &Place, prefix: &str) -> Result<Exit, Failure> {
-    let site = Site::find(place)?;
-    let workspace = site.workspace()?;
-    let set = find(&workspace, prefix)?;
-    let outcome = take_back(&site, &workspace, &set)?;
-    if let Some(failure) = commit_failure(&outcome) {
-        return Err(failure);
-    }
-    for change in &set.changes.changes {
-        print(&format!("{} {}", taken_back(change_word(&change.before, &change.after)), for_terminal(&change.path)))?;
-    }
-    Ok(Exit::Done)
-}
-
-fn taken_back(word: &str) -> &'static str {
-    match word {
-        "created" => "removed",
-        _ => "restored",
-    }
-}
-
-/// Takes a change set back, as the person at the terminal: judged and recorded like every commit.
-pub(crate) fn take_back(site: &Site, workspace: &Workspace, set: &ChangeSetRecord) -> Result<CommitOutcome, Failure> {
-    let (judge, grant) = (site.judge()?, site.grant());
-    let journal = workspace.journal().session(&set.session);
-    let policy = journal.state_policy(&PolicyRecord::of(&judge, grant.spec(), site.config.limits))?;
-    let request = CommitRequest {
-        change_set: ChangeSetId::from_random(random()),
-        call: None,
-        principal: Principal::User,
-        tool: "undo".into(),
-        level: Level::Write,
-        changes: workspace.inverse(&set.change_set)?,
-        grant,
-        approved: std::collections::BTreeSet::new(),
-        basis: Some(Basis { policy, tool: None }),
-    };
-    match judge.judge_commit(request).record(&journal)? {
-        Decision::Allow(permit) => Ok(workspace.undo(Undo { permit, of: &set.change_set })?.outcome),
-        Decision::Deny(denial) => {
-            Err(Failure::new(Exit::Refused, format!("refused by rule `{}`: {}", denial.rule, denial.reason)))
-        }
-        Decision::Ask(_) => unreachable!("a person's own undo is allowed or denied"),
-    }
 }
 
 fn find(workspace: &Workspace, prefix: &str) -> Result<ChangeSetRecord, Failure> {

@@ -8,6 +8,7 @@ pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod extension;
+pub(crate) mod gc;
 pub(crate) mod policy;
 pub(crate) mod replay;
 pub(crate) mod run;
@@ -15,6 +16,7 @@ pub(crate) mod secret;
 pub(crate) mod session;
 pub(crate) mod staged;
 pub(crate) mod tool;
+pub(crate) mod undo;
 
 use std::io::{Write as _, stdout};
 

@@ -16,7 +16,7 @@ use workspace::{
 };
 
 use super::session::json_line;
-use super::{argument_or_stdin, extension, print};
+use super::{argument_or_stdin, extension, gc, print};
 use crate::approve::{approver, confirm};
 use crate::args::{Driving, Output, Place, Resume, Run};
 use crate::boot::{Site, random};
@@ -48,8 +48,7 @@ pub(crate) async fn run(place: &Place, run: Run) -> Result<Exit, Failure> {
         None => Seat::new(workspace)?,
     };
     let planner = planner(&site, &run.driving, run.driving.model.as_deref(), &seat.view.unpriced)?;
-    let desk = Desk::open(&site, seat, planner, &run.driving)?;
-    desk.work(Work::New(task)).await
+    drive(&site, seat, planner, &run.driving, Work::New(task)).await
 }
 
 pub(crate) async fn resume(place: &Place, resume: Resume) -> Result<Exit, Failure> {
@@ -67,8 +66,15 @@ pub(crate) async fn resume(place: &Place, resume: Resume) -> Result<Exit, Failur
     let model = Some(&seat.view.model).filter(|model| !model.is_empty());
     let named = resume.driving.model.clone().or_else(|| model.cloned());
     let planner = planner(&site, &resume.driving, named.as_deref(), &seat.view.unpriced)?;
-    let desk = Desk::open(&site, seat, planner, &resume.driving)?;
-    desk.work(Work::Resume).await
+    drive(&site, seat, planner, &resume.driving, Work::Resume).await
+}
+
+/// Works in a session, and frees what is too much when that is done.
+async fn drive(site: &Site, seat: Seat, planner: Planner, driving: &Driving, work: Work) -> Result<Exit, Failure> {
+    let (workspace, id) = (seat.workspace.clone(), seat.lease.session().clone());
+    let ended = Desk::open(site, seat, planner, driving)?.work(work).await;
+    gc::after_session(site, &workspace, &id);
+    ended
 }
 
 fn find(workspace: &Workspace, prefix: &str) -> Result<SessionId, Failure> {

@@ -83,9 +83,7 @@ fn events(place: &Place) -> Vec<Value> {
 }
 
 fn left(place: &Place, events: &[Value]) -> Left {
-    let mut files = BTreeMap::new();
-    let root = place.product.root();
-    collect(root, root, &mut files);
+    let files = files(place);
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let of_type = |name: &'static str| events.iter().filter(move |event| event["type"] == name);
     let is_committed = |event: &&Value| event["outcome"]["outcome"] == "committed";
@@ -100,6 +98,22 @@ fn left(place: &Place, events: &[Value]) -> Left {
         commits: intended.map(paths).collect(),
         calls: of_type("call_finished").map(ended).collect(),
         ended: of_type("turn_closed").next_back().map(|event| text(&event["outcome"]["outcome"])).unwrap_or_default(),
+    }
+}
+
+/// Returns the hash of each file's content.
+fn files(place: &Place) -> BTreeMap<String, u64> {
+    let mut files = BTreeMap::new();
+    let root = place.product.root();
+    collect(root, root, &mut files);
+    files
+}
+
+/// All that the session did can be taken back, and brought back.
+fn assert_undoable(place: &Place, before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>) {
+    for (arguments, expected) in [(&["changes", "undo", &session(place)][..], before), (&["changes", "redo"], after)] {
+        let said = place.run(arguments);
+        assert_eq!((said.code, &files(place)), (Some(0), expected), "{said:?}");
     }
 }
 
@@ -195,6 +209,7 @@ fn kill(first: usize) {
     let mut tried = 0;
     for at in (first..=points.len() + 1).step_by(2 * every(1)) {
         let place = place();
+        let before = files(&place);
         let killed = run(&place, Fault::KillAt(at));
         go_on(&place);
         let events = events(&place);
@@ -203,6 +218,7 @@ fn kill(first: usize) {
         let left = left(&place, &events);
         assert_eq!(left, expected, "killed at change {at}, {:?}", killed.points.last());
         assert_paid(&events, cost, &format!("killed at change {at}"));
+        assert_undoable(&place, &before, &left.files);
         tried += 1;
     }
     tell(&format!("killed at {tried} of {} points, each resumed to the same end", points.len()));

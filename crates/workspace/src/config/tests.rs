@@ -47,6 +47,7 @@ fn the_checked_in_defaults_hold_where_nothing_is_said() {
         allowed_outbound_hosts: BTreeSet::new(),
         network: NetworkRules::default(),
         allowed_secrets: BTreeSet::new(),
+        retention: Retention { max_bytes: 2 << 30, keep_ms: 30 * 86_400_000 },
         providers: BTreeMap::new(),
     };
     assert_eq!(parse("").unwrap(), expected);
@@ -102,6 +103,9 @@ fn everything_that_can_be_said_is_understood() {
         [approvals]
         expire_after = "1h 30m"
 
+        [retention]
+        max_size = "512MiB"
+
         [providers.local]
         base_url = "http://127.0.0.1:8080/v1"
         "#,
@@ -139,6 +143,7 @@ fn everything_that_can_be_said_is_understood() {
             allow_private: vec!["http://localhost:8080".parse().unwrap()],
         },
         allowed_secrets: BTreeSet::from(["GITHUB_TOKEN".parse().unwrap()]),
+        retention: Retention { max_bytes: 512 << 20, keep_ms: 30 * 86_400_000 },
         providers: BTreeMap::from([("local".into(), provider)]),
     };
     assert_eq!(config, expected);
@@ -155,6 +160,18 @@ fn a_budget_that_cannot_be_kept_is_refused_where_it_stands() {
         ("[approvals]\nexpire_after = \"0s\"", "`expire_after` is outside"),
         ("[approvals]\nexpire_after = \"721h\"", "`expire_after` is outside"),
         ("max_repeats = 0\n", "`max_repeats = 0` is outside 1..="),
+    ] {
+        let (line, found, _) = fault(text);
+        assert!((1..=2).contains(&line) && found.contains(message), "{line}: {found}");
+    }
+}
+
+#[test]
+fn a_retention_that_cannot_be_is_refused_where_it_stands() {
+    for (text, message) in [
+        ("[retention]\nmax_size = \"2GB\"", "`2GB` is not a number of bytes: write 1000000, \"512MiB\" or \"2GiB\""),
+        ("[retention]\nkeep_days = 40000", "`keep_days = 40000` is outside 0..=36500"),
+        ("[retention]\nmax_sise = 1", "unknown field `max_sise`"),
     ] {
         let (line, found, _) = fault(text);
         assert!((1..=2).contains(&line) && found.contains(message), "{line}: {found}");

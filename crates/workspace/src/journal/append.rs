@@ -213,7 +213,13 @@ fn landmark(body: &EventBody) -> (Option<&'static str>, Option<&str>, Option<&st
         EventBody::CommitIntended { change_set, undoes, .. } => {
             (Some("commit_intended"), Some(change_set.as_str()), undoes.as_ref().map(ChangeSetId::as_str))
         }
+        EventBody::UndoExtended { change_set, undoes } => {
+            (Some("undo_extended"), Some(change_set.as_str()), Some(undoes.as_str()))
+        }
+        EventBody::UndoSpared { change_set, .. } => (Some("undo_spared"), Some(change_set.as_str()), None),
         EventBody::CommitFinished { change_set, .. } => (Some("commit_finished"), Some(change_set.as_str()), None),
+        EventBody::CallHeld { .. } => (Some("call_held"), None, None),
+        EventBody::ChangesStaged { .. } => (Some("changes_staged"), None, None),
         EventBody::ApprovalAsked { .. } => (Some("approval_asked"), None, None),
         EventBody::ApprovalAnswered { .. } => (Some("approval_answered"), None, None),
         EventBody::ApprovalRevoked { .. } => (Some("approval_revoked"), None, None),
@@ -221,6 +227,7 @@ fn landmark(body: &EventBody) -> (Option<&'static str>, Option<&str>, Option<&st
         EventBody::CommitDecided { decision, .. } if decision.approval.is_some() => {
             (Some("commit_decided"), None, None)
         }
+        EventBody::ContentsFreed { .. } => (Some("contents_freed"), None, None),
         _ => (None, None, None),
     }
 }

@@ -93,6 +93,9 @@ fn calls_of(event: &Event) -> Vec<&CallId> {
         | EventBody::ViewKept { .. }
         | EventBody::PolicyStated { .. }
         | EventBody::ToolStated { .. }
-        | EventBody::CommitFinished { .. } => Vec::new(),
+        | EventBody::UndoExtended { .. }
+        | EventBody::UndoSpared { .. }
+        | EventBody::CommitFinished { .. }
+        | EventBody::ContentsFreed { .. } => Vec::new(),
     }
 }

@@ -9,12 +9,14 @@ mod chain;
 mod checkpoint;
 mod custody;
 mod export;
+mod freed;
 mod ledger;
 mod open;
 mod read;
 mod recount;
 mod sessions;
 mod standing;
+mod undos;
 mod verify;
 mod views;
 mod walk;
@@ -35,10 +37,12 @@ pub use breaks::{Break, Standing};
 pub use chain::JournalId;
 pub(crate) use custody::Custody;
 pub use export::{ExportError, Exported};
+pub(crate) use freed::{Need, Needs};
 pub use ledger::{Balance, Held};
 pub(crate) use read::Unfinished;
-pub use read::{ChangeSetRecord, ChangeSetState, LookupError, SessionSummary};
+pub use read::{LookupError, SessionSummary};
 pub use sessions::{Chapter, InvalidName, Passage, TurnPlace, session_name};
+pub use undos::{ChangeSetRecord, ChangeSetRole, ChangeSetState, Undoable};
 pub use verify::Verification;
 
 /// What an acknowledged append survives.
@@ -167,17 +171,22 @@ impl Journal {
         })
     }
 
-    /// Appends the intent of a commit to `place`, with the small contents it needs; all of it is flushed at once.
+    /// Appends the intent of a commit to `place`, what belongs to it, and the small contents it needs; all of it is
+    /// flushed at once.
     pub(crate) fn intend(
         &self,
         session: &SessionId,
-        intent: &EventBody,
+        (intent, beside): (&EventBody, &[EventBody]),
         place: &str,
         contents: &[(ContentHash, Vec<u8>)],
     ) -> Result<()> {
         self.write(Durability::Power, |pen| {
             pen.keep(contents)?;
-            Ok(vec![pen.append(session, intent, Some(place))?])
+            let mut events = vec![pen.append(session, intent, Some(place))?];
+            for body in beside {
+                events.push(pen.append(session, body, None)?);
+            }
+            Ok(events)
         })?;
         Ok(())
     }

@@ -22,7 +22,7 @@ const APPLICATION_ID: i64 = 0x4278_4167;
 type Migration = fn(&Connection) -> rusqlite::Result<()>;
 
 /// Each schema adds to the one before; the file says how many it has (`PRAGMA user_version`).
-const MIGRATIONS: [Migration; 4] = [lay_out, chain_up, open_accounts, keep_views];
+const MIGRATIONS: [Migration; 5] = [lay_out, chain_up, open_accounts, keep_views, let_contents_go];
 
 const SCHEMA: i64 = MIGRATIONS.len().cast_signed() as i64;
 
@@ -156,6 +156,10 @@ fn open_accounts(connection: &Connection) -> rusqlite::Result<()> {
 
 fn keep_views(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(include_str!("schema4.sql"))
+}
+
+fn let_contents_go(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(include_str!("schema5.sql"))
 }
 
 /// Returns the tables, indices and triggers of a journal as they are made, with their definitions.

@@ -1,8 +1,6 @@
 //! Reading the journal. Everything here is a projection of its events.
 
-use protocol::{
-    CallId, ChangeSet, ChangeSetId, CommitOutcome, ContentHash, Event, EventBody, SessionId, TurnId, TurnOutcome,
-};
+use protocol::{ChangeSet, ChangeSetId, ContentHash, Event, EventBody, SessionId, TurnId, TurnOutcome};
 use rusqlite::{Connection, Params, Row, params};
 
 use super::{Journal, JournalError, Result, failed};
@@ -39,30 +37,6 @@ pub struct SessionSummary {
     pub first_text: Option<String>,
     /// How the last closed turn ended; `None` while the first is open.
     pub last_outcome: Option<TurnOutcome>,
-}
-
-/// What became of a change set.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ChangeSetState {
-    /// Intended, not finished: a commit is under way, or was interrupted.
-    Intended,
-    Ended(CommitOutcome),
-    /// Committed, then taken back by this change set, which is in effect itself.
-    Undone {
-        by: ChangeSetId,
-    },
-}
-
-/// One change set as the journal knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChangeSetRecord {
-    pub change_set: ChangeSetId,
-    pub session: SessionId,
-    pub call: Option<CallId>,
-    pub intended_at_ms: u64,
-    pub changes: ChangeSet,
-    pub undoes: Option<ChangeSetId>,
-    pub state: ChangeSetState,
 }
 
 /// A commit that has begun and not ended.
@@ -155,14 +129,7 @@ impl Journal {
         self.find(IDS, prefix)
     }
 
-    /// Returns the one change set whose identifier begins with `prefix`.
-    pub fn find_change_set(&self, prefix: &str) -> std::result::Result<ChangeSetId, LookupError> {
-        const IDS: &str = "SELECT DISTINCT change_set FROM events \
-            WHERE kind = 'commit_intended' AND change_set >= ?1 AND change_set < ?2 LIMIT ?3";
-        self.find(IDS, prefix)
-    }
-
-    fn find<T: std::str::FromStr>(&self, query: &str, prefix: &str) -> std::result::Result<T, LookupError> {
+    pub(super) fn find<T: std::str::FromStr>(&self, query: &str, prefix: &str) -> std::result::Result<T, LookupError> {
         // Every character of an identifier comes before DEL.
         let end = format!("{prefix}\u{7f}");
         let mut matches: Vec<String> =
@@ -173,74 +140,6 @@ impl Journal {
             1 => matches.remove(0).parse().map_err(|_| no_match()),
             _ => Err(LookupError::Ambiguous { prefix: prefix.to_owned(), matches }),
         }
-    }
-
-    /// Returns at most `limit` change sets that were about to be committed, the newest first.
-    pub fn change_sets(&self, limit: usize) -> Result<Vec<ChangeSetRecord>> {
-        let query = format!("{EVENT} WHERE kind = 'commit_intended' ORDER BY sequence DESC LIMIT ?1");
-        let intents = self.select(&query, [count(limit)])?;
-        intents.into_iter().filter_map(|intent| self.record(intent).transpose()).collect()
-    }
-
-    /// Returns the change set called `id`, if one was ever about to be committed.
-    pub fn change_set(&self, id: &ChangeSetId) -> Result<Option<ChangeSetRecord>> {
-        let query = format!("{EVENT} WHERE change_set = ?1 AND kind = 'commit_intended'");
-        match self.select_one(&query, [id.as_str()])? {
-            Some(intent) => self.record(intent),
-            None => Ok(None),
-        }
-    }
-
-    /// Tells whether a commit of `id` ended, intended or not.
-    pub(crate) fn has_ended(&self, id: &ChangeSetId) -> Result<bool> {
-        Ok(self.outcome(id)?.is_some())
-    }
-
-    fn record(&self, intent: Event) -> Result<Option<ChangeSetRecord>> {
-        let EventBody::CommitIntended { change_set, call, changes, undoes } = intent.body else { return Ok(None) };
-        let state = match self.outcome(&change_set)? {
-            None => ChangeSetState::Intended,
-            Some(CommitOutcome::Committed) => self.undone(&change_set)?,
-            Some(outcome) => ChangeSetState::Ended(outcome),
-        };
-        let (session, intended_at_ms) = (intent.session, intent.recorded_at_ms);
-        Ok(Some(ChangeSetRecord { change_set, session, call, intended_at_ms, changes, undoes, state }))
-    }
-
-    /// Returns the state of a committed set. It is undone while the set that took it back is in effect, which that one
-    /// is unless it was taken back itself, and so on.
-    fn undone(&self, of: &ChangeSetId) -> Result<ChangeSetState> {
-        let Some(by) = self.undo_of(of)? else { return Ok(ChangeSetState::Ended(CommitOutcome::Committed)) };
-        let (mut undone, mut last) = (true, by.clone());
-        while let Some(next) = self.undo_of(&last)? {
-            (undone, last) = (!undone, next);
-        }
-        let ended = ChangeSetState::Ended(CommitOutcome::Committed);
-        Ok(if undone { ChangeSetState::Undone { by } } else { ended })
-    }
-
-    /// Returns the last committed set that took `of` back. An undo comes after what it takes back, so a chain ends.
-    fn undo_of(&self, of: &ChangeSetId) -> Result<Option<ChangeSetId>> {
-        const UNDOES: &str = "SELECT undo.sequence, undo.session, undo.recorded_at_ms, undo.body \
-            FROM events AS undo, events AS undone WHERE undo.undoes = ?1 AND undone.change_set = ?1 \
-            AND undone.kind = 'commit_intended' AND undo.sequence > undone.sequence ORDER BY undo.sequence DESC";
-        for event in self.select(UNDOES, [of.as_str()])? {
-            let EventBody::CommitIntended { change_set, .. } = event.body else { continue };
-            if self.outcome(&change_set)? == Some(CommitOutcome::Committed) {
-                return Ok(Some(change_set));
-            }
-        }
-        Ok(None)
-    }
-
-    fn outcome(&self, id: &ChangeSetId) -> Result<Option<CommitOutcome>> {
-        let query =
-            format!("{EVENT} WHERE change_set = ?1 AND kind = 'commit_finished' ORDER BY sequence DESC LIMIT 1");
-        let event = self.select_one(&query, [id.as_str()])?;
-        Ok(event.and_then(|event| match event.body {
-            EventBody::CommitFinished { outcome, .. } => Some(outcome),
-            _ => None,
-        }))
     }
 
     /// Returns the commits that have begun and not ended, the oldest first.
@@ -282,7 +181,7 @@ impl Journal {
         rows.into_iter().map(|stored| self.event(&stored)).collect()
     }
 
-    fn select_one(&self, query: &str, params: impl Params) -> Result<Option<Event>> {
+    pub(super) fn select_one(&self, query: &str, params: impl Params) -> Result<Option<Event>> {
         Ok(self.select(query, params)?.pop())
     }
 

@@ -104,7 +104,7 @@ fn durability_is_what_was_asked_for_each_time() {
         journal.append(&session(1), &[opened()], durability).unwrap();
         assert_eq!(synchronous(), expected);
     }
-    journal.intend(&session(1), &intended(1), "place", &[]).unwrap();
+    journal.intend(&session(1), (&intended(1), &[]), "place", &[]).unwrap();
     assert_eq!(synchronous(), 2);
 }
 
@@ -113,7 +113,7 @@ fn nothing_is_changed_or_taken_away() {
     let place = Place::new();
     let journal = place.open().unwrap();
     let hash = ContentHash::of(b"x");
-    journal.intend(&session(1), &intended(1), "place", &[(hash, b"x".to_vec())]).unwrap();
+    journal.intend(&session(1), (&intended(1), &[]), "place", &[(hash, b"x".to_vec())]).unwrap();
     let connection = Connection::open(place.path()).unwrap();
     for statement in [
         "UPDATE events SET body = '{}'",
@@ -182,7 +182,7 @@ fn observers_see_every_event_once_in_order_and_after_it_is_kept() {
     });
     journal.append(&session(1), &[intended(1)], Durability::Process).unwrap();
     journal.append(&session(1), &[turn("lost"), intended(1)], Durability::Process).unwrap_err();
-    journal.intend(&session(1), &intended(2), "place", &[]).unwrap();
+    journal.intend(&session(1), (&intended(2), &[]), "place", &[]).unwrap();
     assert_eq!(*seen.lock().unwrap(), (1..=202).collect::<Vec<_>>());
 }
 
@@ -250,7 +250,7 @@ fn a_commit_is_unfinished_until_it_is_finished() {
     let place = Place::new();
     let journal = place.open().unwrap();
     for set in [1, 2, 3] {
-        journal.intend(&session(set), &intended(set), &format!("place {set}"), &[]).unwrap();
+        journal.intend(&session(set), (&intended(set), &[]), &format!("place {set}"), &[]).unwrap();
     }
     journal.append(&session(2), &[finished(2)], Durability::Power).unwrap();
     drop(journal);

@@ -1,4 +1,5 @@
-//! Reading a whole journal to see whether it is what was written and signed. Memory does not grow with it, but for the accounts.
+//! Reading a whole journal to see whether it is what was written and signed. Memory does not grow with it, but for the accounts
+//! and the names of contents that were freed.
 
 mod moved;
 
@@ -148,6 +149,8 @@ struct Reading<'a> {
     is_replaced: bool,
     unfinished: BTreeMap<String, i64>,
     recount: Recount,
+    /// Contents that are not kept and were not said to be freed yet, with the last commit that needs them.
+    missing: BTreeMap<ContentHash, (i64, String)>,
 }
 
 impl<'a> Reading<'a> {
@@ -173,6 +176,7 @@ impl<'a> Reading<'a> {
             is_replaced: false,
             unfinished: BTreeMap::new(),
             recount: Recount::default(),
+            missing: BTreeMap::new(),
         }
     }
 
@@ -181,7 +185,18 @@ impl<'a> Reading<'a> {
         self.check_checkpoints(entry.sequence)?;
         self.link(entry);
         self.recount.take(entry);
+        self.note_freed(entry);
         self.check_commit(entry)
+    }
+
+    /// Takes what is said to be freed as not missing. A commit that comes later needs it all the same.
+    fn note_freed(&mut self, entry: &Entry<'_>) {
+        let Some(record) = entry.record.filter(|record| record.kind == Some(b"contents_freed")) else { return };
+        if let Ok(EventBody::ContentsFreed { contents, .. }) = serde_json::from_slice(record.body) {
+            for hash in &contents {
+                self.missing.remove(hash);
+            }
+        }
     }
 
     /// Looks whether the record follows the one before, and takes it as the head as it is stored.
@@ -271,8 +286,7 @@ impl<'a> Reading<'a> {
         let Node::File { hash, size, .. } = node else { return Ok(()) };
         let mut statement = self.connection.prepare_cached("SELECT 1 FROM contents WHERE hash = ?1")?;
         if !statement.exists([hash.as_str()])? && !(self.is_kept)(hash, *size) {
-            let (sequence, session, hash) = (entry.sequence, entry.session(), hash.to_string());
-            self.found.add(Break::ContentMissing { sequence, session, hash });
+            self.missing.insert(hash.clone(), (entry.sequence, entry.session()));
         }
         Ok(())
     }
@@ -285,6 +299,9 @@ impl<'a> Reading<'a> {
             self.found.add(Break::Cut { ends_at: self.head.sequence, signed: beyond.sequence });
         }
         self.check_unfinished()?;
+        for (hash, (sequence, session)) in std::mem::take(&mut self.missing) {
+            self.found.add(Break::ContentMissing { sequence, session, hash: hash.to_string() });
+        }
         for name in std::mem::take(&mut self.recount).differing(self.connection)? {
             self.found.add(Break::Account { name });
         }

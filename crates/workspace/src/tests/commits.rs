@@ -8,7 +8,7 @@ use protocol::{CommitOutcome, Conflict, ContentHash, Event, EventBody, Node, Obs
 use super::support::{
     Place, call, chmod, clock, commit, commit_write, permit, session, set, stage, stage_read, stage_write,
 };
-use crate::journal::{ChangeSetRecord, ChangeSetState};
+use crate::journal::{ChangeSetRecord, ChangeSetRole, ChangeSetState};
 use crate::{Commit, CommitError, Durability, Mount, Workspace, faults};
 
 fn file(content: &str, mode: u32) -> Node {
@@ -54,8 +54,13 @@ fn a_commit_changes_the_tree_and_says_so() {
         call: Some(call()),
         intended_at_ms: 1_000_000_000,
         changes: stage.changes().unwrap(),
-        undoes: None,
+        undoes: Vec::new(),
+        role: ChangeSetRole::Change,
+        of: Vec::new(),
+        spared: Vec::new(),
         state: ChangeSetState::Ended(CommitOutcome::Committed),
+        sequence: 2,
+        effective: 2,
     };
     // The stage's base moved on under it, so the record's own changes are what was staged.
     let record = record.unwrap();
@@ -174,7 +179,7 @@ fn an_error_half_way_takes_back_what_was_done() {
     expected.get_mut("b.txt").unwrap().1 = b"a person's\n".to_vec();
     assert_eq!(place.tree(), expected);
     assert_eq!(kinds(&workspace.journal().events(&session()).unwrap()), ["decided", "intended", "finished"]);
-    assert!(matches!(workspace.inverse(&set(7)), Err(CommitError::NotCommitted(id)) if id == set(7)));
+    assert!(matches!(workspace.undo_plans(&[set(7)]), Err(CommitError::NotCommitted(id)) if id == set(7)));
     assert_eq!(place.leftovers(), Vec::<String>::new());
 }
 
@@ -216,7 +221,6 @@ fn a_commit_goes_to_the_mount_it_names() {
     assert_eq!(fs::read_to_string(library.path("a.txt")).unwrap(), "two\n");
     assert_eq!(library.tree().len(), 1);
     let only_work = place.open();
-    only_work.inverse(&set(7)).unwrap();
     let undone = super::support::undo(&only_work, 8, 7);
     assert!(matches!(undone, Err(CommitError::NoMount(mount)) if mount == "/lib"));
 }

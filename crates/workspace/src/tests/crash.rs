@@ -4,7 +4,7 @@
 //! it there and looks at what is left.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use protocol::{CommitOutcome, EventBody};
@@ -18,7 +18,7 @@ const POINT: &str = "BOXAGNTS_TEST_CRASH_POINT";
 const REACHED: &str = "reached ";
 
 /// More points than a commit of this size has; a child that reaches none of them ends by itself.
-const MOST_POINTS: usize = 100;
+pub(super) const MOST_POINTS: usize = 100;
 
 fn big(letter: &str) -> String {
     letter.repeat(200 << 10)
@@ -53,10 +53,9 @@ fn change(root: &Path) {
     commit(&workspace, &set(7), &stage).unwrap();
 }
 
-/// The child of the other tests: stops for ever at the point it is told. By itself it does nothing.
-#[test]
-fn child() {
-    let (Ok(root), Ok(stop)) = (std::env::var(ROOT), std::env::var(POINT)) else { return };
+/// Has this process stop for ever at the point that its parent told, and returns the workspace that it should work in.
+pub(super) fn told() -> Option<PathBuf> {
+    let (Ok(root), Ok(stop)) = (std::env::var(ROOT), std::env::var(POINT)) else { return None };
     let (mut at, stop) = (0, stop.parse::<usize>().unwrap());
     faults::at_each(move |name| {
         at += 1;
@@ -67,7 +66,14 @@ fn child() {
             let _ = std::io::stdin().read(&mut [0]);
         }
     });
-    let root = Path::new(&root);
+    Some(PathBuf::from(root))
+}
+
+/// The child of the other tests: stops for ever at the point it is told. By itself it does nothing.
+#[test]
+fn child() {
+    let Some(root) = told() else { return };
+    let root = root.as_path();
     let begun = open(root).journal().change_set(&set(7)).unwrap().is_some();
     if !begun {
         change(root);
@@ -76,8 +82,13 @@ fn child() {
 
 /// Runs the child until its `point`th point and kills it there. Returns the point's name, `None` if it ended before.
 fn kill_at(root: &Path, point: usize) -> Option<String> {
+    kill("tests::crash::child", root, point)
+}
+
+/// Runs this test in another process until its `point`th point and kills it there.
+pub(super) fn kill(test: &str, root: &Path, point: usize) -> Option<String> {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "tests::crash::child", "--nocapture", "--test-threads=1"])
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env(ROOT, root)
         .env(POINT, point.to_string())
         .stdin(Stdio::piped())

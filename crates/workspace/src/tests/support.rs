@@ -11,9 +11,9 @@ use policy::{
     ToolScope,
 };
 use protocol::{CallId, ChangeSet, ChangeSetId, Level, SessionId};
-use stage::{Dir, File, OpenHow, Opened, Quota, Scratch, Stage, StageOptions, Veil};
+use stage::{Clock, Dir, File, OpenHow, Opened, Quota, Scratch, Stage, StageOptions, Veil};
 
-use crate::{Commit, CommitError, Committed, Mount, Undo, Workspace};
+use crate::{Commit, CommitError, Committed, Mount, UndoPlan, Workspace};
 
 /// What stands at each path of a tree: its mode, and its content or target.
 pub(crate) type Tree = BTreeMap<String, (u32, Vec<u8>)>;
@@ -84,6 +84,10 @@ impl Place {
 }
 
 pub(crate) fn open(root: &Path) -> Workspace {
+    open_at(root, clock)
+}
+
+pub(crate) fn open_at(root: &Path, clock: Clock) -> Workspace {
     Workspace::open(root, &[Mount { name: "/work".into(), host: root.to_owned() }], Some(&keys(root)), clock).unwrap()
 }
 
@@ -179,7 +183,17 @@ pub(crate) fn permit(workspace: &Workspace, change_set: &ChangeSetId, changes: &
 }
 
 pub(crate) fn commit(workspace: &Workspace, id: &ChangeSetId, stage: &Stage) -> Result<Committed, CommitError> {
-    let (session, call, changes) = (&session(), &call(), &stage.changes().unwrap());
+    commit_changes(workspace, id, stage, &stage.changes().unwrap())
+}
+
+/// Commits `changes`, whose contents `stage` has.
+pub(crate) fn commit_changes(
+    workspace: &Workspace,
+    id: &ChangeSetId,
+    stage: &Stage,
+    changes: &ChangeSet,
+) -> Result<Committed, CommitError> {
+    let (session, call) = (&session(), &call());
     let permit = permit(workspace, id, changes);
     workspace.commit(Commit { session, call, permit, stage, changes })
 }
@@ -191,8 +205,17 @@ pub(crate) fn commit_write(workspace: &Workspace, id: u64, path: &str, content: 
     commit(workspace, &set(id), &stage).unwrap()
 }
 
+/// Takes change sets of one mount back at once.
+pub(crate) fn undo_all(workspace: &Workspace, id: u64, of: &[u64]) -> Result<Committed, CommitError> {
+    let of: Vec<ChangeSetId> = of.iter().map(|of| set(*of)).collect();
+    let plan = workspace.undo_plans(&of)?.pop().unwrap();
+    carry_out(workspace, id, &plan)
+}
+
+pub(crate) fn carry_out(workspace: &Workspace, id: u64, plan: &UndoPlan) -> Result<Committed, CommitError> {
+    workspace.undo(permit(workspace, &set(id), &plan.changes), plan)
+}
+
 pub(crate) fn undo(workspace: &Workspace, id: u64, of: u64) -> Result<Committed, CommitError> {
-    let changes = workspace.inverse(&set(of))?;
-    let permit = permit(workspace, &set(id), &changes);
-    workspace.undo(Undo { permit, of: &set(of) })
+    undo_all(workspace, id, &[of])
 }

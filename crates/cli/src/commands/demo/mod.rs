@@ -20,9 +20,9 @@ use workspace::{ChangeSetRecord, SessionView, Workspace};
 
 use carrier::Carrier;
 
-use super::changes::take_back;
 use super::explain::tell;
 use super::run::limits;
+use super::undo::{UNDO, carry_out};
 use super::{print, replay};
 use crate::args::Form;
 use crate::boot::{Site, random};
@@ -195,7 +195,8 @@ fn undo(stage: &Stage, set: &ChangeSetRecord) -> Result<Row, Failure> {
         print(&format!("  {line}"))?;
     }
     print("\nTaken back:")?;
-    let outcome = take_back(&stage.site, &stage.workspace, set)?;
+    let plan = stage.workspace.undo_plans(std::slice::from_ref(&set.change_set))?.remove(0);
+    let outcome = carry_out(&stage.site, &stage.workspace, &plan, UNDO)?.outcome;
     let restored = SAMPLE.iter().find(|(sample, _)| *sample == path).map(|(_, content)| *content);
     let now = std::fs::read_to_string(stage.site.root.join(&path)).ok();
     stage.taken();

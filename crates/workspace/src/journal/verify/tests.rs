@@ -101,7 +101,7 @@ fn grown() -> Place {
     };
     append(&[turn("one"), turn("two"), turn("three")], Durability::Process);
     append(&[closed()], Durability::Power);
-    journal.intend(&session(1), &intended(1), "place", &[(ContentHash::of(b"x"), b"x".to_vec())]).unwrap();
+    journal.intend(&session(1), (&intended(1), &[]), "place", &[(ContentHash::of(b"x"), b"x".to_vec())]).unwrap();
     append(&[finished(1)], Durability::Power);
     append(&[turn("seven"), closed()], Durability::Power);
     append(&[turn("nine"), turn("ten"), turn("eleven"), closed()], Durability::Power);
@@ -371,7 +371,7 @@ fn nothing_is_appended_to_what_is_not_known_to_be_whole() {
     let refused = |journal: &Journal| {
         let before = journal.tail(0, 100).unwrap();
         let refused = journal.append(&session(1), &[turn("x")], Durability::Process).unwrap_err();
-        journal.intend(&session(1), &intended(7), "place", &[]).unwrap_err();
+        journal.intend(&session(1), (&intended(7), &[]), "place", &[]).unwrap_err();
         journal.keep(&[]).unwrap_err();
         assert_eq!(journal.tail(0, 100).unwrap(), before);
         refused
@@ -518,7 +518,7 @@ fn a_content_that_a_commit_names_and_nobody_keeps_is_named() {
     let changes = ChangeSet { mount: "/work".into(), changes: vec![change] };
     let change_set = ChangeSetId::from_random(1);
     let intent = EventBody::CommitIntended { change_set, call: None, changes, undoes: None };
-    journal.intend(&session(1), &intent, "place", &[(small.clone(), b"x".to_vec())]).unwrap();
+    journal.intend(&session(1), (&intent, &[]), "place", &[(small.clone(), b"x".to_vec())]).unwrap();
     let asked = std::cell::RefCell::new(Vec::new());
     let is_kept = |hash: &ContentHash, size| {
         asked.borrow_mut().push((hash.clone(), size));
