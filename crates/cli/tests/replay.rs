@@ -188,7 +188,7 @@ fn another_version_shows_what_it_would_do() {
     let same = replay(&product, &["--with", "count@1.0.0"]);
     assert!(same.code == Some(0) && same.stdout.contains("1 the same"), "{same:?}");
     let other = replay(&product, &["--with", second.to_str().unwrap()]);
-    assert_eq!(other.code, Some(8), "{other:?}");
+    assert_eq!(other.code, Some(9), "{other:?}");
     for line in ["another component: version 2.0.0, then 1.0.0", "-2 3 14 a.txt", "+2 a.txt", "instructions: "] {
         assert!(other.stdout.contains(line), "{line}: {}", other.stdout);
     }
@@ -198,5 +198,5 @@ fn another_version_shows_what_it_would_do() {
     assert!(uncalled.code == Some(2) && uncalled.stderr.contains("it called: count"), "{uncalled:?}");
     assert_eq!(product.run(&["tool", "rm", "count"]).code, Some(0));
     let gone = replay(&product, &[]);
-    assert!(gone.code == Some(8) && gone.stdout.contains("there is no tool `count` any more"), "{gone:?}");
+    assert!(gone.code == Some(9) && gone.stdout.contains("there is no tool `count` any more"), "{gone:?}");
 }

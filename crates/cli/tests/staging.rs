@@ -86,3 +86,31 @@ fn a_turn_is_committed_and_taken_back_as_one() {
     assert!(!product.root().join("b.txt").exists());
     says(&product.run(&["run", "--commit", "sometimes", "x"]), 2, "per_call");
 }
+
+#[test]
+fn what_is_staged_is_not_freed_and_what_ran_over_it_is_replayed() {
+    let (product, model, _) = begun("commit = \"manual\"\n", &[]);
+    let id = session(&product);
+    let free = || product.run(&["gc", "--max-size", "0", "--keep-days", "0"]);
+    says(&free(), 0, "kept: ");
+    let go_on = product.run(&["run", "--session", &id, "--model", &model, "remove it"]);
+    says(&go_on, 0, "Gone.");
+    says(&free(), 0, "kept: ");
+    let replayed = product.run(&["replay", &id]);
+    says(&replayed, 0, "3 calls: 3 the same");
+    says(&replayed, 0, "2 turns: 2 the same");
+    says(&product.run(&["changes", "commit"]), 0, "committed");
+    assert_eq!(product.read("b.txt"), "one\none\n");
+    // What was committed is the person's, and the record may go.
+    says(&free(), 0, "freed");
+    says(&product.run(&["replay", &id]), 9, "0 the same");
+}
+
+#[test]
+fn a_turn_that_was_committed_as_one_is_replayed() {
+    let (product, ..) = begun("commit = \"per_turn\"\n", &[]);
+    std::fs::remove_file(product.root().join("a.txt")).unwrap();
+    let replayed = product.run(&["replay", &session(&product)]);
+    says(&replayed, 0, "2 calls: 2 the same");
+    says(&replayed, 0, "1 turns: 1 the same");
+}

@@ -88,10 +88,10 @@ fn check(product: &Product, wire: &Wire, said: &Said) {
     };
     let mut expected = vec!["session_opened", "turn_opened"];
     // What decisions are made by is said once: the policy, and each tool.
-    turn(&mut expected, &["policy_stated", "tool_stated", "call_decided", "call_finished"]);
-    turn(&mut expected, &["tool_stated", "call_decided", "call_finished"]);
+    turn(&mut expected, &["policy_stated", "tool_stated", "call_decided", "call_taped", "call_finished"]);
+    turn(&mut expected, &["tool_stated", "call_decided", "call_taped", "call_finished"]);
     turn(&mut expected, &["tool_stated", "call_decided", "commit_decided", "commit_intended"]);
-    expected.extend(["commit_finished", "call_finished"]);
+    expected.extend(["commit_finished", "call_taped", "call_finished"]);
     turn(&mut expected, &["turn_closed"]);
     assert_eq!(said.types(), expected);
     assert_eq!(said.stderr, "");

@@ -1,4 +1,4 @@
-//! Freeing what nothing needs any more: contents of old changes, whole results, sessions' own folders.
+//! Freeing what nothing needs any more: contents of old changes and calls, whole results, sessions' own folders.
 //!
 //! Under the commit lock, so that nobody is between keeping contents and naming them in an intent: look at what there is,
 //! choose the oldest of what may go until the rest fits, say so in the journal, then take it away. Cut short after it was

@@ -37,7 +37,7 @@ pub(crate) fn after_session(site: &Site, workspace: &Workspace, session: &Sessio
 
 fn told(collected: &Collected, retention: &Retention, is_trial: bool) -> String {
     let counts = [
-        (collected.contents, "content of old changes", "contents of old changes"),
+        (collected.contents, "content of old changes", "contents of old changes and calls"),
         (collected.results, "whole result", "whole results"),
         (collected.folders, "folder of a session", "folders of sessions"),
         (collected.leftovers, "leftover", "leftovers"),
@@ -90,8 +90,8 @@ mod tests {
         let retention = Retention { max_bytes: 1 << 20, keep_ms: 0 };
         let some =
             Collected { contents: 12, results: 1, freed_bytes: 3 << 20, kept_bytes: 1 << 19, ..Collected::default() };
-        insta::assert_snapshot!(told(&some, &retention, false), @"freed 12 contents of old changes, 1 whole result: 3.0 MiB; kept: 512.0 KiB of at most 1.0 MiB");
-        insta::assert_snapshot!(told(&some, &retention, true), @"would free 12 contents of old changes, 1 whole result: 3.0 MiB; kept: 512.0 KiB of at most 1.0 MiB");
+        insta::assert_snapshot!(told(&some, &retention, false), @"freed 12 contents of old changes and calls, 1 whole result: 3.0 MiB; kept: 512.0 KiB of at most 1.0 MiB");
+        insta::assert_snapshot!(told(&some, &retention, true), @"would free 12 contents of old changes and calls, 1 whole result: 3.0 MiB; kept: 512.0 KiB of at most 1.0 MiB");
         let none = Collected { kept_bytes: 2 << 20, ..Collected::default() };
         insta::assert_snapshot!(told(&none, &retention, false), @"nothing to free; kept: 2.0 MiB of at most 1.0 MiB; the rest is too young, or needed by sessions and commits that can go on");
     }
