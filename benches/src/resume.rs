@@ -135,6 +135,7 @@ fn events(turn: &TurnId, number: u64, result_bytes: usize) -> Vec<EventBody> {
         effects: vec!["run".into(), "read /work/src".into()],
         reason: "reading is allowed".into(),
         basis: None,
+        approval: None,
     };
     let tool = "read".to_owned();
     vec![

@@ -27,7 +27,7 @@ text = "Enough."
 "#;
 
 /// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The binary with a terminal as its stdin and stderr.
 struct Terminal {

@@ -330,14 +330,14 @@ async fn a_new_task_ends_what_waited() {
 struct Interrupted {
     runtime: Runtime,
     session: ToolSession,
-    served: Arc<AtomicUsize>,
+    requests: Arc<AtomicUsize>,
     _server: Server,
 }
 
 impl Interrupted {
     fn after(method: &str, approver: Arc<dyn Approver>) -> Self {
-        let served = Arc::new(AtomicUsize::new(0));
-        let counting = served.clone();
+        let requests = Arc::new(AtomicUsize::new(0));
+        let counting = requests.clone();
         let server = Server::start(move |_| {
             counting.fetch_add(1, Ordering::SeqCst);
             b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok".to_vec()
@@ -368,7 +368,7 @@ impl Interrupted {
             sent,
         ];
         runtime.workspace.journal().append(session.id(), &events, Durability::Process).unwrap();
-        Self { runtime, session, served, _server: server }
+        Self { runtime, session, requests, _server: server }
     }
 
     async fn resume(&self) -> Turned {
@@ -376,7 +376,7 @@ impl Interrupted {
     }
 
     fn served(&self) -> usize {
-        self.served.load(Ordering::SeqCst)
+        self.requests.load(Ordering::SeqCst)
     }
 
     fn outcomes(&self) -> Vec<CallOutcome> {

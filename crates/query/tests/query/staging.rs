@@ -1,5 +1,6 @@
 //! Changes that are committed later than their calls: at the end of the turn, or when a person says so.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -58,7 +59,7 @@ async fn a_turn_is_committed_as_one_and_its_calls_see_each_other() {
     let runtime = runtime();
     std::fs::write(runtime.root().join("run.sh"), "#!/bin/sh\n").unwrap();
     std::fs::set_permissions(runtime.root().join("run.sh"), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let session = runtime.session().committing(CommitMode::PerTurn, Default::default());
+    let session = runtime.session().committing(CommitMode::PerTurn, BTreeMap::new());
     let calls = ["echo 1 > a; mkdir d; mv run.sh d/run.sh", "test ! -e run.sh && echo 2 >> a", "cat a > d/b; rm a"];
     let turned = work(&driver(&runtime, &session, proposing(&calls)), "work").await;
     assert_eq!(turned.outcome, TurnOutcome::Done);
@@ -72,7 +73,7 @@ async fn a_turn_is_committed_as_one_and_its_calls_see_each_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_reaches_the_tree_before_a_person_says_so() {
     let runtime = runtime();
-    let session = runtime.session().committing(CommitMode::Manual, Default::default());
+    let session = runtime.session().committing(CommitMode::Manual, BTreeMap::new());
     work(&driver(&runtime, &session, proposing(&["echo 1 > a"])), "work").await;
     assert_eq!((content(&runtime, "a"), commits(&runtime, &session)), (None, 0));
     let session = reopened(&runtime, &session, CommitMode::Manual);
@@ -91,7 +92,7 @@ async fn nothing_reaches_the_tree_before_a_person_says_so() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_turn_that_was_cut_short_goes_on_over_what_it_staged() {
     let runtime = runtime();
-    let session = runtime.session().committing(CommitMode::PerTurn, Default::default());
+    let session = runtime.session().committing(CommitMode::PerTurn, BTreeMap::new());
     let model = Answering::new(|number, _| match number {
         1 => Ok(script("echo 1 >> a")),
         _ => Err(failing(ModelFailureKind::Authentication)),
@@ -108,7 +109,7 @@ async fn a_turn_that_was_cut_short_goes_on_over_what_it_staged() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_was_staged_before_an_interruption_is_not_run_again() {
     let runtime = runtime();
-    let session = runtime.session().committing(CommitMode::PerTurn, Default::default());
+    let session = runtime.session().committing(CommitMode::PerTurn, BTreeMap::new());
     work(&driver(&runtime, &session, proposing(&["echo 1 >> a"])), "work").await;
     // The same story, cut off between the row that stages and the row that ends the call.
     let again = runtime.session();
@@ -125,7 +126,7 @@ async fn a_call_that_was_staged_before_an_interruption_is_not_run_again() {
 async fn what_a_person_changed_meanwhile_is_kept_and_what_was_staged_too() {
     let runtime = runtime();
     std::fs::write(runtime.root().join("a"), "before\n").unwrap();
-    let session = runtime.session().committing(CommitMode::PerTurn, Default::default());
+    let session = runtime.session().committing(CommitMode::PerTurn, BTreeMap::new());
     let root = runtime.root().to_owned();
     let model = Answering::new(move |number, _| match number {
         1 => Ok(script("echo staged > a; echo staged > b")),
@@ -151,7 +152,7 @@ async fn what_a_person_changed_meanwhile_is_kept_and_what_was_staged_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_refused_is_not_staged() {
     let runtime = runtime();
-    let session = runtime.session().committing(CommitMode::Manual, Default::default());
+    let session = runtime.session().committing(CommitMode::Manual, BTreeMap::new());
     work(&driver(&runtime, &session, proposing(&["echo 1 > a", "echo 2 > b.key; echo 2 > a"])), "work").await;
     let outcomes: Vec<_> = events(&runtime, &session)
         .into_iter()
@@ -168,7 +169,7 @@ async fn what_is_refused_is_not_staged() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_policy_that_became_stricter_holds_for_what_was_staged_before() {
     let runtime = runtime();
-    let session = runtime.session().committing(CommitMode::Manual, Default::default());
+    let session = runtime.session().committing(CommitMode::Manual, BTreeMap::new());
     work(&driver(&runtime, &session, proposing(&["echo 1 > a"])), "work").await;
     for (verdict, said) in [("deny", "refused by rule `later`"), ("ask", "rule `later` asks about it")] {
         let rule = json!({ "name": "later", "verdict": verdict, "paths": ["a"] });
@@ -185,7 +186,7 @@ async fn a_policy_that_became_stricter_holds_for_what_was_staged_before() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_thrown_away_is_gone_and_a_call_that_undoes_another_stages_nothing() {
     let runtime = runtime();
-    let session = runtime.session().committing(CommitMode::Manual, Default::default());
+    let session = runtime.session().committing(CommitMode::Manual, BTreeMap::new());
     work(&driver(&runtime, &session, proposing(&["echo 1 > a", "rm a"])), "work").await;
     assert!(view(&runtime, &session).staged.is_empty() && !session.has_staged());
     work(&driver(&runtime, &session, proposing(&["echo 1 > a"])), "work").await;
