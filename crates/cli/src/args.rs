@@ -377,10 +377,10 @@ pub(crate) struct TakeBack {
 /// What of the past is freed.
 #[derive(Debug, Args)]
 pub(crate) struct Gc {
-    /// What may be kept at most: 1000000, 512MiB, 2GiB [default: `max_size` of [retention], 2GiB]
+    /// What may be kept at most: 1000000, 512MiB, 2GiB [default: `max_size` of `[retention]`, 2GiB]
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_size: Option<Size>,
-    /// For how many days everything is kept, whatever it takes [default: `keep_days` of [retention], 30]
+    /// For how many days everything is kept, whatever it takes [default: `keep_days` of `[retention]`, 30]
     #[arg(long, value_name = "N")]
     pub(crate) keep_days: Option<u64>,
     /// Say what would be freed, and free nothing

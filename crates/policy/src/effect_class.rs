@@ -12,12 +12,14 @@ pub enum EffectClass {
 }
 
 impl EffectClass {
-    /// Returns the class of a request by its method, as the journal has it. Methods that change nothing are pure and
-    /// idempotent ones are keyed by their target (RFC 9110, 9.2); of whatever else nobody knows, sockets included.
-    pub fn of_request(method: &str) -> Self {
+    /// Returns the class of a request by its method, as the journal has it, and whether it carried a key. Methods that change
+    /// nothing are pure and idempotent ones are keyed by their target (RFC 9110, 9.2); of whatever else nobody knows,
+    /// sockets included.
+    pub fn of_request(method: &str, has_key: bool) -> Self {
         match method {
             "GET" | "HEAD" | "OPTIONS" | "TRACE" | "lookup" => Self::Pure,
             "PUT" | "DELETE" => Self::Keyed,
+            _ if has_key => Self::Keyed,
             _ => Self::Unknown,
         }
     }
@@ -34,13 +36,14 @@ mod tests {
 
     #[test]
     fn only_what_the_standard_calls_idempotent_is_done_again_without_asking() {
-        let asks = |method: &str| EffectClass::of_request(method).asks();
+        let asks = |method: &str| EffectClass::of_request(method, false).asks();
         for method in ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "lookup"] {
             assert!(!asks(method), "{method}");
         }
         // Methods are written in capitals; another spelling is another method.
         for method in ["POST", "PATCH", "CONNECT", "connect", "send", "get", ""] {
             assert!(asks(method), "{method}");
+            assert_eq!(EffectClass::of_request(method, true), EffectClass::Keyed, "{method}");
         }
     }
 }

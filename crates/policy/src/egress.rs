@@ -8,6 +8,7 @@ use url::{Host, Url};
 
 use crate::capability::GrantSpec;
 use crate::case::{RequestCase, Way};
+use crate::effect_class::EffectClass;
 use crate::finding::{Asking, Finding, find_beyond, silent};
 use crate::judge::Judge;
 use crate::network::{HostPattern, Scheme, Target, UrlPattern};
@@ -90,6 +91,12 @@ pub struct Egress {
 impl Egress {
     pub(crate) fn new(judge: Judge, tool: String, level: Level, grant: GrantSpec, approved: BTreeSet<Effect>) -> Self {
         Self { judge, tool, level, grant, approved }
+    }
+
+    /// Tells whether a request with `method` to `target` carries a key, so that it has its effect once however often it is
+    /// sent.
+    pub fn wants_key(&self, method: &str, target: &Target) -> bool {
+        EffectClass::of_request(method, false).asks() && self.judge.network().wants_key(target)
     }
 
     /// Judges a request for `url`, which `target` is parsed from.

@@ -76,6 +76,9 @@ fn considered(effect: &str, rule: &str, verdict: Option<Verdict>, reason: &str) 
     Considered { effect, rule, verdict, reason, decided: false }
 }
 
+/// What committing counts as that many calls staged.
+pub const COMMIT: &str = "commit";
+
 impl Judge {
     /// Judges one call: whether the tool is granted, then [`Effect::Run`] and what the arguments name.
     pub(crate) fn find_call(&self, asking: Asking<'_>, effects: &[&Effect], trace: &mut impl Trace) -> Finding {
@@ -92,8 +95,11 @@ impl Judge {
     pub(crate) fn find_commit(&self, asking: Asking<'_>, written: Written<'_>, trace: &mut impl Trace) -> Finding {
         if *written.principal == Principal::User && !written.by_call {
             let denied = self.worst(asking, written.effects, trace).filter(|found| found.verdict == Verdict::Deny);
-            let undo = || Finding::new(trace, "", Verdict::Allow, "person.undo", "The person takes a change set back.");
-            return denied.unwrap_or_else(undo);
+            let (rule, reason) = match asking.tool {
+                COMMIT => ("person.commit", "The person commits what calls had staged."),
+                _ => ("person.undo", "The person takes a change set back."),
+            };
+            return denied.unwrap_or_else(|| Finding::new(trace, "", Verdict::Allow, rule, reason));
         }
         let (approved, open): (Vec<&Effect>, Vec<&Effect>) =
             written.effects.iter().partition(|effect| written.approved.contains(effect));

@@ -127,6 +127,8 @@ pub enum Answer {
     No,
     /// A person said yes to these effects before, for the rest of the session.
     Remembered,
+    /// A person said yes to these effects when they were staged.
+    Staged,
     /// Nobody answered in time.
     Expired,
     /// Nobody is there to be asked.
@@ -226,6 +228,11 @@ impl<P> Question<P> {
                 Verdict::Allow,
                 "answer.remembered".into(),
                 format!("A person allowed it for the rest of the session (asked by `{asked}`)."),
+            ),
+            Answer::Staged => (
+                Verdict::Allow,
+                "answer.staged".into(),
+                format!("A person allowed every path of it when it was staged (asked by `{asked}`)."),
             ),
             Answer::Expired => {
                 (Verdict::Deny, "answer.expired".into(), format!("Nobody answered in time (asked by `{asked}`)."))

@@ -33,6 +33,7 @@ pub use capability::{Access, Authority, Capability, Grant, GrantSpec, Scope, Sec
 pub use case::{Case, Matter, RequestCase, Way};
 pub use effect_class::EffectClass;
 pub use egress::{Egress, Ruling, allowed_lookup, refuse_request};
+pub use finding::COMMIT;
 pub use judge::{Answer, CallRequest, CommitRequest, Decision, Denial, Judge, Judged, Question, Recorder};
 pub use limits::{InvalidLimits, Limits, LimitsSpec};
 pub use network::{

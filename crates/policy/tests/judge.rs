@@ -255,6 +255,7 @@ fn an_answer_is_recorded_before_it_counts() {
         (Answer::Yes, Verdict::Allow, "answer.yes"),
         (Answer::No, Verdict::Deny, "answer.no"),
         (Answer::Remembered, Verdict::Allow, "answer.remembered"),
+        (Answer::Staged, Verdict::Allow, "answer.staged"),
         (Answer::Expired, Verdict::Deny, "answer.expired"),
         (Answer::Unattended, Verdict::Deny, "default.ask"),
     ] {

@@ -98,6 +98,13 @@ impl ChangeSet {
         Self { mount: whole.mount.clone(), changes: paths.into_iter().filter_map(change).collect() }
     }
 
+    /// Tells whether everything that `part` left behind is among these changes.
+    pub fn contains(&self, part: &Self) -> bool {
+        let own: BTreeMap<_, _> = self.by_path().collect();
+        let has = |change: &Change| own.get(change.path.as_str()).is_some_and(|own| own.after == change.after);
+        self.mount == part.mount && part.changes.iter().all(has)
+    }
+
     fn by_path(&self) -> impl Iterator<Item = (&str, &Change)> {
         self.changes.iter().map(|change| (change.path.as_str(), change))
     }
@@ -166,6 +173,7 @@ mod tests {
         let whole = of(&[("changed", "1", "3"), ("gone", "1", ""), ("new", "", "1")]);
         assert_eq!(first.then(&later), whole);
         assert_eq!(first.increment(&whole), later);
+        assert!(first.contains(&first) && !first.contains(&later) && whole.contains(&of(&[("new", "", "1")])));
         assert!(whole.increment(&whole).is_empty() && whole.then(&of(&[])) == whole);
     }
 

@@ -164,8 +164,8 @@ pub enum EventBody {
         call: CallId,
         held: HeldCall,
     },
-    /// What a call changed is staged, and not committed yet: `staged` is everything that the session has staged in that
-    /// mount, and takes the place of what was staged there before. Its contents are kept.
+    /// What a call changed is staged, and not committed yet: it comes on top of what its session had staged in that mount
+    /// before, and all of it has the name that is given here from now on. Its contents are kept.
     ChangesStaged {
         call: CallId,
         staged: HeldChanges,
@@ -257,6 +257,9 @@ pub enum EventBody {
         /// The addresses that were judged, where it was refused after they were known.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         found: Vec<IpAddr>,
+        /// What it is sent with so that it has its effect once, however often it is sent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        idempotency_key: Option<String>,
     },
     RequestFinished {
         call: CallId,

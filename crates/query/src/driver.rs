@@ -79,7 +79,7 @@ impl Driver<'_> {
     ) -> Result<Turned, QueryError> {
         let mut turn = self.turn(turn, view)?;
         for call in turn.view.pending.clone() {
-            if self.conclude(&call)?.is_none() {
+            if self.concluded(&call)?.is_none() {
                 self.tools.abandon(self.session, &call)?;
             }
         }
@@ -124,7 +124,12 @@ impl Driver<'_> {
     /// effect, so that it may run.
     fn conclude(&self, call: &PendingCall) -> Result<Option<Finished>, QueryError> {
         // What was held goes on where it stood, and knows what it returns.
-        if call.held.is_some() || (call.committed.is_empty() && !call.staged) {
+        if call.held.is_some() { Ok(None) } else { self.concluded(call) }
+    }
+
+    /// The same of a call that nobody goes on with.
+    fn concluded(&self, call: &PendingCall) -> Result<Option<Finished>, QueryError> {
+        if call.committed.is_empty() && !call.staged {
             return Ok(None);
         }
         Ok(Some(self.tools.conclude(self.session, call, &call.committed)?))

@@ -115,7 +115,11 @@ impl<'a> Turn<'a> {
         if self.cancel.is_cancelled() && !self.driver.cancel.is_cancelled() {
             return Input::Stopped(stopped(exceeded));
         }
-        input
+        match input {
+            // The question stays; the turn was cancelled by a person.
+            Input::Stopped(TurnOutcome::Waiting { .. }) if self.driver.cancel.is_cancelled() => Input::Cancelled,
+            input => input,
+        }
     }
 
     /// Waits before a retry, and changes the planner if it is another's turn. Returns false when it was cancelled.

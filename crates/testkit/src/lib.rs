@@ -48,6 +48,8 @@ pub struct Setup {
     pub limits: Limits,
     /// The hosts that tools may reach, at private addresses too.
     pub hosts: Vec<HostPattern>,
+    /// Those of them that honour idempotency keys.
+    pub keyed: Vec<HostPattern>,
     pub rules: Vec<RuleSpec>,
     /// Who answers what the rules ask.
     pub approver: Arc<dyn Approver>,
@@ -57,8 +59,8 @@ pub struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        let (limits, hosts, rules) = (Limits::default(), Vec::new(), Vec::new());
-        Self { limits, hosts, rules, approver: Arc::new(Unattended), approval_lasts: Duration::from_hours(1) }
+        let (limits, hosts, keyed, rules) = (Limits::default(), Vec::new(), Vec::new(), Vec::new());
+        Self { limits, hosts, keyed, rules, approver: Arc::new(Unattended), approval_lasts: Duration::from_hours(1) }
     }
 }
 
@@ -154,7 +156,11 @@ pub fn open_with(root: &Path, keys: Option<&Path>) -> Arc<Workspace> {
 }
 
 fn judge(setup: &Setup) -> Judge {
-    let network = NetworkRules { allow_private: setup.hosts.clone(), ..NetworkRules::default() };
+    let network = NetworkRules {
+        allow_private: setup.hosts.clone(),
+        idempotency_keys: setup.keyed.clone(),
+        ..NetworkRules::default()
+    };
     Judge::new(setup.rules.clone()).expect("the rules compile").with_network(network)
 }
 

@@ -64,7 +64,19 @@ struct Returned {
 /// What was staged in one mount.
 pub(crate) struct Staged {
     pub(crate) mount: Mount,
+    /// What the call itself changed.
     pub(crate) changes: HeldChanges,
+    /// Everything that is staged there.
+    whole: ChangeSet,
+}
+
+impl Staged {
+    /// Returns where the call did not see what is there now, if that is anywhere it changed something.
+    fn conflicts(&self) -> Result<Option<Vec<Conflict>>, ToolsError> {
+        let mut conflicts = self.mount.stage.conflicts(&self.whole)?;
+        conflicts.retain(|conflict| self.changes.changes.changes.iter().any(|change| change.path == conflict.path));
+        Ok((!conflicts.is_empty()).then_some(conflicts))
+    }
 }
 
 /// How a call ended, before its result is capped and recorded.
@@ -365,8 +377,15 @@ impl Calling<'_> {
         let mut held = false;
         while let Some(next) = staged.front() {
             let judged = self.judge(tool, &next.changes, approved)?;
+            let asks = judged.verdict() == Verdict::Ask;
+            // What the call saw of the files is known now; a later commit only knows what it changes.
+            if (asks || self.session.commit_mode() != CommitMode::PerCall)
+                && let Some(conflicts) = next.conflicts()?
+            {
+                return Ok(Ok(conflicted(&conflicts)));
+            }
             let mut detail = String::new();
-            if judged.verdict() == Verdict::Ask {
+            if asks {
                 detail = self.tools.workspace.diff_staged(&next.mount.stage, &next.changes.changes)?;
                 // An answer may take longer than this process lasts.
                 if !held && self.tools.approver.attendance() != Attendance::Absent {
@@ -379,7 +398,8 @@ impl Calling<'_> {
                 Ok(permit) => permit,
                 Err(halt) => return Ok(Err(halt)),
             };
-            let Some(Staged { mount, changes }) = staged.pop_front() else { break };
+            let Some(Staged { mount, changes, .. }) = staged.pop_front() else { break };
+            let approved = &approving(approved, asks, &changes);
             let landed = match (&self.tools.past, self.session.commit_mode()) {
                 (Some(past), CommitMode::PerCall) => {
                     Landed { outcome: past.committed(self.proposal(), &changes.changes), observed: Vec::new() }
@@ -414,7 +434,7 @@ impl Calling<'_> {
             let changes = before.map_or_else(|| whole.clone(), |before| before.staged.changes.increment(&whole));
             if !changes.is_empty() {
                 let change_set = ChangeSetId::from_random((self.tools.random)());
-                staged.push(Staged { mount, changes: HeldChanges { change_set, changes } });
+                staged.push(Staged { mount, changes: HeldChanges { change_set, changes }, whole });
             }
         }
         staged
@@ -427,7 +447,7 @@ impl Calling<'_> {
         mount: Whole,
         approved: &BTreeSet<Effect>,
     ) -> Result<Option<String>, ToolsError> {
-        let Some(Staged { mount, changes }) = self.staged(vec![mount]).pop() else { return Ok(None) };
+        let Some(Staged { mount, changes, .. }) = self.staged(vec![mount]).pop() else { return Ok(None) };
         let judged = self.judge(tool, &changes, approved)?;
         if judged.verdict() == Verdict::Ask {
             return Ok(Some(format!("rule `{}` asks about it", judged.rule())));
@@ -493,6 +513,14 @@ impl Calling<'_> {
         self.tools.workspace.append_with_contents(self.session.id(), &events, contents)?;
         Ok(Finished { outcome: ended.outcome, result, summary: ended.summary, usage: ended.usage })
     }
+}
+
+/// Returns what a person approved, with the paths that were asked about when they had been written.
+pub(crate) fn approving(approved: &BTreeSet<Effect>, asked: bool, written: &HeldChanges) -> BTreeSet<Effect> {
+    let HeldChanges { changes, .. } = written;
+    let write = |path: &str| Effect::Write { path: format!("{}/{path}", changes.mount) };
+    let also = changes.changes.iter().filter(|_| asked).map(|change| write(&change.path));
+    approved.iter().cloned().chain(also).collect()
 }
 
 /// A mount with everything that is staged in it, by this call and by those before.

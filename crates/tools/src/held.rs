@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use policy::Effect;
-use protocol::{CallOutcome, CallUsage, CommitMode, CommitOutcome, HeldCall, HeldChanges, Observation};
+use protocol::{CallOutcome, CallUsage, CommitMode, CommitOutcome, HeldCall, HeldChanges, Observation, Verdict};
 use serde_json::Value;
 use workspace::{ChangeSetState, HeldCommit, Hold};
 
 use crate::ToolsError;
-use crate::call::{Calling, Ended, Halt, Staged, conflicted, failed, later};
+use crate::call::{Calling, Ended, Halt, Staged, approving, conflicted, failed, later};
 use crate::entry::Tool;
 use crate::session::TMP;
 use crate::tape::Taping;
@@ -80,6 +80,12 @@ impl Calling<'_> {
         Ok(Ok(Ended { outcome: CallOutcome::Succeeded, text, summary, usage, observed, taping: None }))
     }
 
+    /// Tells whether `changes` were staged before an interruption, where changes are committed later.
+    fn has_staged(&self, changes: &HeldChanges) -> bool {
+        let staged = self.session.staged(&changes.changes.mount).filter(|_| self.pending.staged);
+        staged.is_some_and(|staged| staged.staged.changes.contains(&changes.changes))
+    }
+
     /// Commits one held change set, unless that was done before an interruption.
     async fn land(
         &self,
@@ -96,7 +102,11 @@ impl Calling<'_> {
         if known.is_some_and(|record| landed(&record.state)) {
             return Ok(Ok(Vec::new()));
         }
+        if self.has_staged(changes) {
+            return Ok(Ok(Vec::new()));
+        }
         let judged = self.judge(tool, changes, approved)?;
+        let approved = &approving(approved, judged.verdict() == Verdict::Ask, changes);
         let detail = self.tools.workspace.diff(&changes.changes)?;
         let permit = match self.settle(tool, judged, &detail).await? {
             Ok(permit) => permit,

@@ -9,7 +9,7 @@ use workspace::{ApprovalRecord, ApprovalState, Durability};
 
 use crate::ToolsError;
 use crate::approver::{Asked, Attendance};
-use crate::call::{Calling, Ended, Halt, cancelled};
+use crate::call::{Calling, Ended, Halt};
 use crate::entry::Tool;
 
 /// How often it is looked whether somebody answered from elsewhere.
@@ -23,7 +23,6 @@ enum Met {
     Answered(Answer, Option<ApprovalId>),
     /// It is kept, and nobody answered yet.
     Waits(ApprovalId),
-    Cancelled,
 }
 
 impl Calling<'_> {
@@ -43,7 +42,6 @@ impl Calling<'_> {
         Ok(match self.put(&self.asking(tool, &question), detail).await? {
             Met::Answered(answer, approval) => allowed(question.answer(answer, approval, &journal)?),
             Met::Waits(approval) => Err(Halt::Waits(approval)),
-            Met::Cancelled => Err(cancelled().into()),
         })
     }
 
@@ -111,7 +109,6 @@ impl Calling<'_> {
             Met::Answered(Answer::Yes, _) => Ok(()),
             Met::Answered(..) => Err(unknown(&effects).into()),
             Met::Waits(approval) => Err(Halt::Waits(approval)),
-            Met::Cancelled => Err(cancelled().into()),
         })
     }
 
@@ -157,7 +154,8 @@ impl Calling<'_> {
         let asked = Asked { tool, effects, rule, reason, detail, ceiling, approval: Some(&approval), may_remember };
         tokio::select! {
             biased;
-            () = self.cancel.cancelled() => Ok(Met::Cancelled),
+            // Whoever takes the session up again is asked the same.
+            () = self.cancel.cancelled() => Ok(Met::Waits(approval.clone())),
             met = self.elsewhere(&approval) => met,
             answer = self.tools.approver.ask(asked) => {
                 let said = EventBody::ApprovalAnswered { approval: approval.clone(), answer };

@@ -94,6 +94,9 @@ impl Replayer {
             None if call.finished.as_ref().is_some_and(|finished| finished.usage.fuel > 0) => {
                 return not_replayable("it was not recorded then");
             }
+            None if !call.requests.is_empty() || !call.commits.is_empty() => {
+                return not_replayable("it was interrupted before its record was kept");
+            }
             None => return Result::NeverRan,
             Some(Taped::NotKept { reason }) => return not_replayable(reason),
             Some(Taped::Kept { tape, .. }) => tape,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use policy::{Answer, CommitPermit, CommitRequest, Decision, Effect};
+use policy::{Answer, COMMIT, CommitPermit, CommitRequest, Decision, Effect};
 use protocol::{Basis, ChangeSetId, CommitOutcome, HeldChanges, Level, Verdict};
 use stage::Stage;
 use workspace::{HeldCommit, StagedView, Staging};
@@ -26,9 +26,6 @@ pub enum Uncommitted {
     RolledBack(String),
 }
 
-/// What a commit of several calls counts as.
-const TOOL: &str = "commit";
-
 impl Calling<'_> {
     /// Adds what the call changed to what its session staged. Nothing reaches the tree.
     pub(crate) fn add(
@@ -47,8 +44,7 @@ impl Calling<'_> {
             session: self.session.id(),
             call: self.call_id(),
             permit,
-            increment,
-            staged: staged.clone(),
+            staged: HeldChanges { change_set: staged.change_set.clone(), changes: increment.clone() },
             approved: approved.clone(),
             stage,
         })?;
@@ -101,7 +97,7 @@ impl Tools {
             change_set: staged.change_set.clone(),
             call: None,
             principal: session.principal().clone(),
-            tool: TOOL.to_owned(),
+            tool: COMMIT.to_owned(),
             level: Level::Write,
             changes: staged.changes.clone(),
             grant: session.grant().clone(),
@@ -115,7 +111,7 @@ impl Tools {
             Decision::Deny(denial) => Err(Uncommitted::Refused { rule: denial.rule, effect: denial.effect }),
             Decision::Ask(question) => {
                 let rule = question.rule().to_owned();
-                let answer = if is_approved { Answer::Yes } else { Answer::Unattended };
+                let answer = if is_approved { Answer::Staged } else { Answer::Unattended };
                 match question.answer(answer, None, &journal)? {
                     Decision::Allow(permit) => Ok(permit),
                     _ => Err(Uncommitted::Asks { rule }),

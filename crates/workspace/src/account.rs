@@ -118,6 +118,8 @@ pub struct RequestAccount {
     pub rule: String,
     pub reason: String,
     pub secrets: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
     pub outcome: Option<RequestOutcome>,
     pub sent_bytes: u64,
     pub received_bytes: u64,
@@ -255,6 +257,7 @@ impl SessionAccount {
                 secrets,
                 path,
                 found,
+                idempotency_key,
             } => {
                 let Some(account) = self.call(call, "") else { return };
                 account.requests.push(RequestAccount {
@@ -268,6 +271,7 @@ impl SessionAccount {
                     rule: rule.clone(),
                     reason: reason.clone(),
                     secrets: secrets.clone(),
+                    idempotency_key: idempotency_key.clone(),
                     outcome: None,
                     sent_bytes: 0,
                     received_bytes: 0,

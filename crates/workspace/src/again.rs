@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use policy::{Case, Effect, Explanation, GrantSpec, Limits, Matter, Principal, RequestCase, Target, ToolRecord, Way};
+use policy::{
+    COMMIT, Case, Effect, Explanation, GrantSpec, Limits, Matter, Principal, RequestCase, Target, ToolRecord, Way,
+};
 use protocol::{CallId, ChangeSetId, DecisionRecord, Level, RequestOutcome, Verdict};
 use serde::Serialize;
 use url::{Host, Url};
@@ -12,9 +14,6 @@ use crate::account::{CallAccount, CommitAccount, JudgedAccount, NotKnown, Policy
 
 /// What undoing counts as. A person's own undo has no tool.
 const UNDO: (&str, Level) = ("undo", Level::Write);
-
-/// What committing counts as that many calls staged.
-const COMMIT: (&str, Level) = ("commit", Level::Write);
 
 /// Rules about what a person stored, or about text that is no target: no policy has a part in them.
 const BESIDE_POLICY: [&str; 5] = ["secrets.unknown", "secrets.host", "secrets.placement", "secrets.tls", "network.url"];
@@ -148,7 +147,7 @@ impl SessionAccount {
     }
 
     fn undo_again(&self, undo: &CommitAccount, policy: Option<&Policy>) -> Vec<Again> {
-        let (tool, level) = if undo.undoes.is_some() { UNDO } else { COMMIT };
+        let (tool, level) = if undo.undoes.is_some() { UNDO } else { (COMMIT, Level::Write) };
         let again = |judged: &JudgedAccount| {
             let decision = &judged.decision;
             let now = self.policy_for(decision, policy).and_then(|by| {

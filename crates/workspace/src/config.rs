@@ -137,6 +137,8 @@ struct NetworkSpec {
     block_url: Vec<UrlPattern>,
     #[serde(default)]
     allow_private: Vec<HostPattern>,
+    #[serde(default)]
+    idempotency_keys: Vec<HostPattern>,
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
@@ -278,7 +280,7 @@ fn resolve<P>(source: &Source<'_>, file: File<P>) -> Result<Config<P>, ConfigErr
     let retention = retention.resolve(&defaults_of_retention).map_err(|error| invalid(span, error.to_string()))?;
 
     let network = file.network.or(defaults.network).unwrap_or_default();
-    let NetworkSpec { allowed_outbound_hosts, block_networks, block_url, allow_private } = network;
+    let NetworkSpec { allowed_outbound_hosts, block_networks, block_url, allow_private, idempotency_keys } = network;
 
     let work_dir = file.work_dir.or(defaults.work_dir).unwrap_or_default();
     let map_dirs = file.map_dirs.or(defaults.map_dirs).unwrap_or_default();
@@ -297,7 +299,7 @@ fn resolve<P>(source: &Source<'_>, file: File<P>) -> Result<Config<P>, ConfigErr
         limits,
         rules,
         allowed_outbound_hosts,
-        network: NetworkRules { block_networks, block_url, allow_private },
+        network: NetworkRules { block_networks, block_url, allow_private, idempotency_keys },
         allowed_secrets: file.secrets.or(defaults.secrets).unwrap_or_default().allowed,
         retention,
         providers: file.providers.unwrap_or_default(),

@@ -36,10 +36,9 @@ pub struct Hold<'a> {
 pub struct Staging<'a> {
     pub session: &'a SessionId,
     pub call: &'a CallId,
-    /// For `increment`.
+    /// For `staged`.
     pub permit: CommitPermit,
-    pub increment: &'a ChangeSet,
-    /// Everything that is staged in that mount from now on.
+    /// What the call changed, with the name that all that is staged in that mount has from now on.
     pub staged: HeldChanges,
     pub approved: BTreeSet<String>,
     /// Has the contents; `None` where they are kept already.
@@ -51,6 +50,8 @@ type Result<T> = std::result::Result<T, CommitError>;
 impl Workspace {
     /// Keeps a call until a person answered, and flushes it. Blocks.
     pub fn hold(&self, call: Hold<'_>) -> Result<()> {
+        // Until the event names them, nothing says that the contents are needed.
+        let _lock = self.lock_commits()?;
         let mut keeper = Keeper::new(self.journal(), self.blobs());
         for (stage, held) in &call.staged {
             for change in &held.changes.changes {
@@ -83,10 +84,11 @@ impl Workspace {
 
     /// Adds what a call changed to what its session staged, and flushes it. Blocks.
     pub fn stage(&self, staging: Staging<'_>) -> Result<()> {
-        let Staging { session, call, permit, increment, staged, approved, stage } = staging;
-        permit.redeem(increment)?;
+        let Staging { session, call, permit, staged, approved, stage } = staging;
+        permit.redeem(&staged.changes)?;
+        let _lock = self.lock_commits()?;
         let mut keeper = Keeper::new(self.journal(), self.blobs());
-        for change in &increment.changes {
+        for change in &staged.changes.changes {
             if let Node::File { hash, size, .. } = &change.after {
                 let open = || match stage {
                     Some(stage) => Ok(Box::new(stage.content(hash)?) as Box<dyn Read>),

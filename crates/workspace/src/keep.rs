@@ -8,7 +8,7 @@ use protocol::{ContentHash, Event, EventBody, SessionId};
 use crate::blobs::Blobs;
 use crate::commit::CommitError;
 use crate::journal::{Durability, Journal};
-use crate::workspace::{Workspace, WorkspaceError};
+use crate::workspace::{Workspace, WorkspaceError, lock};
 
 /// The largest content that lies in the journal, where it needs no flush of its own. Beyond this a file is cheaper to
 /// write than a row (`SQLite`'s "Internal Versus External BLOBs" puts the border near 100 kB).
@@ -96,6 +96,8 @@ impl Workspace {
         contents: Vec<(ContentHash, Vec<u8>)>,
     ) -> Result<Vec<Event>, WorkspaceError> {
         let is_small = |(_, bytes): &(ContentHash, Vec<u8>)| bytes.len() as u64 <= SMALL_BYTES;
+        // Until the event names them, nothing says that they are needed.
+        let _lock = if contents.is_empty() { None } else { Some(lock(self.state())?) };
         let (small, large): (Vec<_>, Vec<_>) = contents.into_iter().partition(is_small);
         for (hash, bytes) in large {
             if !self.blobs().holds(&hash, bytes.len() as u64) {

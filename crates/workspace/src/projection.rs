@@ -18,7 +18,7 @@ use kept::Since;
 
 /// One session, replayed. It can be kept live by applying each event as it is appended.
 ///
-/// All of it is kept now and then ([`EventBody::ViewKept`]): whoever changes a field gives [`kept`] another format.
+/// All of it is kept now and then ([`EventBody::ViewKept`]): whoever changes a field gives `projection::kept` another format.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct SessionView {
     pub principal: String,
@@ -136,21 +136,24 @@ pub struct SentRequest {
     pub method: String,
     /// Scheme, host and port, with the path where that is known.
     pub target: String,
+    /// It carried a key, so that sent again it has no second effect.
+    pub has_key: bool,
 }
 
 impl SentRequest {
     /// Returns the request that `event` says was allowed, if it is one.
     pub fn of(event: &EventBody) -> Option<Self> {
-        let EventBody::RequestDecided { method, target, path, verdict: Verdict::Allow, .. } = event else {
+        let EventBody::RequestDecided { method, target, path, idempotency_key, verdict: Verdict::Allow, .. } = event
+        else {
             return None;
         };
         let target = format!("{target}{}", path.as_deref().unwrap_or_default());
-        Some(Self { method: method.clone(), target })
+        Some(Self { method: method.clone(), target, has_key: idempotency_key.is_some() })
     }
 
     /// Returns what a second time would do.
     pub fn class(&self) -> EffectClass {
-        EffectClass::of_request(&self.method)
+        EffectClass::of_request(&self.method, self.has_key)
     }
 }
 
@@ -169,8 +172,10 @@ pub struct StagedView {
 }
 
 impl StagedView {
-    fn new(staged: &HeldChanges) -> Self {
-        Self { staged: staged.clone(), approved: BTreeSet::new() }
+    /// Returns what is staged before `first` is.
+    fn new(first: &HeldChanges) -> Self {
+        let changes = ChangeSet { mount: first.changes.mount.clone(), changes: Vec::new() };
+        Self { staged: HeldChanges { change_set: first.change_set.clone(), changes }, approved: BTreeSet::new() }
     }
 }
 
@@ -366,17 +371,26 @@ impl SessionView {
     fn stage(&mut self, call: &CallId, staged: &HeldChanges, approved: &BTreeSet<String>) {
         self.change_pending(call, |pending| pending.staged = true);
         let HeldChanges { change_set, changes } = staged;
-        if changes.is_empty() {
-            self.staged.remove(&changes.mount);
-            return;
-        }
-        let known = self.staged.entry(changes.mount.clone()).or_insert_with(|| StagedView::new(staged));
-        (known.staged.change_set, known.staged.changes) = (change_set.clone(), changes.clone());
+        let mut known = self.staged.remove(&changes.mount).unwrap_or_else(|| StagedView::new(staged));
+        known.staged.change_set = change_set.clone();
+        known.staged.changes = known.staged.changes.then(changes);
         known.approved.extend(approved.iter().cloned());
+        if !known.staged.changes.is_empty() {
+            self.staged.insert(changes.mount.clone(), known);
+        }
     }
 
     fn unstage(&mut self, change_set: &ChangeSetId) {
         self.staged.retain(|_, known| known.staged.change_set != *change_set);
+    }
+
+    /// Takes what was staged as committed: its files are not those any more that calls saw.
+    fn land(&mut self, change_set: &ChangeSetId) {
+        let landed = self.staged.values().find(|known| known.staged.change_set == *change_set);
+        let Some(HeldChanges { changes, .. }) = landed.map(|known| known.staged.clone()) else { return };
+        let is_changed = |seen: &Observation| changes.changes.iter().any(|change| change.path == seen.path);
+        self.observed.retain(|seen| seen.mount != changes.mount || !is_changed(seen));
+        self.unstage(change_set);
     }
 
     fn intend(&mut self, sequence: u64, id: &ChangeSetId, call: Option<&CallId>, changes: &ChangeSet) {
@@ -389,7 +403,7 @@ impl SessionView {
 
     fn finish_commit(&mut self, id: &ChangeSetId, outcome: &CommitOutcome) {
         if *outcome == CommitOutcome::Committed {
-            self.unstage(id);
+            self.land(id);
         }
         let Some(pending) = self.pending.iter_mut().find(|pending| pending.intended.contains(id)) else { return };
         pending.intended.retain(|intended| intended != id);

@@ -26,7 +26,7 @@ pub struct UndoPlan {
     pub changes: ChangeSet,
     /// What is in the way.
     pub obstacles: Vec<Obstacle>,
-    /// Paths that are left as they are; empty unless [`Self::sparing`].
+    /// Paths that are left as they are; empty unless a person spares them.
     pub spared: Vec<String>,
 }
 

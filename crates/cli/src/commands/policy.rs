@@ -35,6 +35,7 @@ pub(crate) fn show(place: &Place) -> Result<Exit, Failure> {
         ("blocked networks", shown(&network.block_networks)),
         ("blocked URLs", shown(&network.block_url)),
         ("may be private", shown(&network.allow_private)),
+        ("honour idempotency keys", shown(&network.idempotency_keys)),
     ];
     let lists: Vec<String> = lists.iter().map(|(name, list)| format!("{name}: {list}")).collect();
     print(&format!(

@@ -88,7 +88,10 @@ impl Taking<'_> {
         let target = journal.find_undoable(prefix).map_err(|error| lookup(error, LIST))?;
         let sets = journal.change_sets_of(&target)?;
         if sets.is_empty() {
-            return Err(Failure::usage(format!("{target} changed no files")).hint(format!("see what did: {LIST}")));
+            return Err(Failure::usage(format!(
+                "{target} changed no files, or they were committed with those of other calls"
+            ))
+            .hint(format!("see what did: {LIST}")));
         }
         match (&target, self.way.is_undo) {
             // What keeps one from being taken back is told by whoever takes it back.

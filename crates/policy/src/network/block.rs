@@ -24,9 +24,17 @@ pub struct NetworkRules {
     pub block_url: Vec<UrlPattern>,
     /// Targets that may resolve to non-public addresses. They must be allowed as well.
     pub allow_private: Vec<HostPattern>,
+    /// Targets that honour `Idempotency-Key`: a request that comes twice with the same key has its effect once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub idempotency_keys: Vec<HostPattern>,
 }
 
 impl NetworkRules {
+    /// Tells whether requests to `target` that are not idempotent by themselves carry a key.
+    pub fn wants_key(&self, target: &Target) -> bool {
+        self.idempotency_keys.iter().any(|pattern| pattern.matches(target))
+    }
+
     /// Returns the entry of `block_url` that forbids `url`, if one does.
     pub fn blocks_url(&self, url: &Url) -> Option<&UrlPattern> {
         self.block_url.iter().find(|pattern| pattern.matches(url))

@@ -1,8 +1,8 @@
 //! Questions that outlive a run: answered later, from elsewhere, once, for exactly what was shown.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -163,7 +163,6 @@ async fn what_a_call_staged_waits_and_is_committed_without_running_it_again() {
 async fn what_was_changed_while_a_commit_waited_is_a_conflict() {
     let runtime = parked();
     std::fs::create_dir(runtime.root().join("asked")).unwrap();
-    std::fs::write(runtime.root().join("asked/a"), "before").unwrap();
     let session = runtime.session();
     let turned = work(&driver(&runtime, &session, proposing(vec![script("echo after > asked/a")])), "run").await;
     answer(&runtime, &session, &waits(&turned), YES);
@@ -360,6 +359,7 @@ impl Interrupted {
             secrets: vec![],
             path: Some("/order".into()),
             found: vec![],
+            idempotency_key: None,
         };
         let events = [
             EventBody::TurnOpened { turn: turn.clone(), text: "order it".into() },
@@ -412,4 +412,93 @@ async fn a_person_may_have_it_sent_again_or_not() {
         assert_eq!(interrupted.resume().await.outcome, TurnOutcome::Done);
         assert_eq!((interrupted.served(), interrupted.outcomes()), (served, vec![outcome]));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_carries_a_key_is_sent_again_with_the_same_one() {
+    let keys = Arc::new(Mutex::new(Vec::new()));
+    let seen = keys.clone();
+    let server = Server::start(move |request| {
+        let key = request.lines().find_map(|line| line.strip_prefix("idempotency-key: ").map(str::to_owned));
+        seen.lock().unwrap().push(key);
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok".to_vec()
+    });
+    let host = format!("http://{}", server.address());
+    let hosts = vec![host.parse().unwrap()];
+    let runtime = with(Setup { keyed: hosts.clone(), hosts, ..Setup::default() });
+    let session = runtime.session();
+    let headers = json!({ "Idempotency-Key": "the guest's own" });
+    let order = || json!({ "url": format!("{host}/order"), "method": "POST", "headers": headers });
+    let read = calling("fetch", json!({ "url": format!("{host}/order") }));
+    work(&driver(&runtime, &session, proposing(vec![calling("fetch", order()), read])), "order").await;
+
+    // The same story, cut off when the first request may have been sent.
+    let again = runtime.session();
+    let story = events(&runtime, &session);
+    let sent = story.iter().position(|event| matches!(event, EventBody::RequestDecided { .. })).unwrap();
+    runtime.workspace.journal().append(again.id(), &story[1..=sent], Durability::Process).unwrap();
+    assert_eq!(resume(&runtime, &again, proposing(vec![])).await.outcome, TurnOutcome::Done);
+    assert_eq!(outcomes(&runtime, &again), [CallOutcome::Succeeded]);
+
+    // Another call is another order.
+    work(&driver(&runtime, &session, proposing(vec![calling("fetch", order())])), "order").await;
+    let keys = keys.lock().unwrap().clone();
+    let [Some(first), None, Some(repeated), Some(other)] = keys.as_slice() else { panic!("{keys:?}") };
+    assert!(first == repeated && first != other && first.len() == 32, "{keys:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_answer_is_none_however_long_it_was_to_last() {
+    let lasts = Duration::from_millis(100);
+    let runtime = with(Setup { approver: Arc::new(Waiting), approval_lasts: lasts, ..Setup::default() });
+    let session = runtime.session();
+    let turned = work(&driver(&runtime, &session, proposing(vec![writes("asked/a", "1")])), "write").await;
+    std::thread::sleep(lasts * 2);
+    answer(&runtime, &session, &waits(&turned), ALWAYS);
+    waits(&resume(&runtime, &session, proposing(vec![])).await);
+    assert_eq!((content(&runtime, "asked/a"), questions(&runtime, &session)[0].answer), (None, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_outlives_a_turn_that_is_cancelled_or_out_of_time() {
+    for out_of_time in [false, true] {
+        let runtime = attended(Arc::new(Silent));
+        let session = runtime.session();
+        let mut driver = driver(&runtime, &session, proposing(vec![writes("asked/a", "1")]));
+        if out_of_time {
+            driver.budget.turn.time_ms = 600;
+        }
+        let cancel = driver.cancel.clone();
+        let person = async {
+            tokio::time::sleep(Duration::from_millis(if out_of_time { 0 } else { 400 })).await;
+            if !out_of_time {
+                cancel.cancel();
+            }
+        };
+        let (turned, ()) = tokio::join!(work(&driver, "write"), person);
+        assert_eq!(matches!(turned.outcome, TurnOutcome::BudgetExceeded { .. }), out_of_time, "{turned:?}");
+        assert_eq!(turned.outcome == TurnOutcome::Cancelled, !out_of_time);
+        let open = questions(&runtime, &session)[0].approval.clone();
+        assert!(outcomes(&runtime, &session).is_empty());
+        answer(&runtime, &session, &open, YES);
+        assert_eq!(resume(&runtime, &session, proposing(vec![])).await.outcome, TurnOutcome::Done);
+        assert_eq!(content(&runtime, "asked/a").as_deref(), Some("1"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_task_does_not_hide_what_had_been_committed() {
+    let runtime = parked();
+    let session = runtime.session();
+    let turned =
+        work(&driver(&runtime, &session, proposing(vec![script("mkdir asked; echo 1 > asked/a")])), "run").await;
+    answer(&runtime, &session, &waits(&turned), YES);
+    resume(&runtime, &session, proposing(vec![])).await;
+    // The same story, cut off between the commit and the end of the call.
+    let again = runtime.session();
+    let story = events(&runtime, &session);
+    let committed = story.iter().position(|event| matches!(event, EventBody::CommitFinished { .. })).unwrap();
+    runtime.workspace.journal().append(again.id(), &story[1..=committed], Durability::Process).unwrap();
+    work(&driver(&runtime, &again, proposing(vec![])), "something else").await;
+    assert_eq!(outcomes(&runtime, &again), [CallOutcome::Succeeded]);
 }

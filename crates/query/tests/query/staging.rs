@@ -6,12 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use policy::RuleSpec;
-use protocol::{CallOutcome, CommitMode, EventBody, ModelFailureKind, ModelReply, TurnOutcome};
+use protocol::{ApprovalAnswer, CallOutcome, CommitMode, EventBody, ModelFailureKind, ModelReply, TurnOutcome};
 use providers::Delta;
 use query::Turned;
 use serde_json::json;
 use testkit::{Runtime, Setup};
-use tools::ToolSession;
+use tools::{Approver, Asked, ToolSession};
 use workspace::{Durability, SessionView};
 
 use crate::support::{Answering, calling, driver, events, failing, text, work};
@@ -197,4 +197,79 @@ async fn what_was_thrown_away_is_gone_and_a_call_that_undoes_another_stages_noth
     work(&driver(&runtime, &session, proposing(&["test ! -e a && echo 2 > b"])), "work").await;
     assert_eq!(runtime.tools.commit_staged(&session).await.unwrap(), None);
     assert_eq!((content(&runtime, "a"), content(&runtime, "b").as_deref()), (None, Some("2\n")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_call_saw_otherwise_is_not_staged_over() {
+    let runtime = runtime();
+    std::fs::write(runtime.root().join("a"), "before\n").unwrap();
+    let session = runtime.session().committing(CommitMode::PerTurn, BTreeMap::new());
+    let root = runtime.root().to_owned();
+    let model = Answering::new(move |number, _| match number {
+        1 => Ok(calling("read", json!({ "path": "a" }))),
+        2 => {
+            std::fs::write(root.join("a"), "mine\n").unwrap();
+            Ok(calling("write", json!({ "path": "a", "content": "staged\n" })))
+        }
+        _ => Ok(text("Done.")),
+    });
+    assert_eq!(work(&driver(&runtime, &session, model), "work").await.outcome, TurnOutcome::Done);
+    assert_eq!(content(&runtime, "a").as_deref(), Some("mine\n"));
+    assert_eq!(outcomes(&runtime, &session), [CallOutcome::Succeeded, CallOutcome::Conflicted]);
+}
+
+fn outcomes(runtime: &Runtime, session: &ToolSession) -> Vec<CallOutcome> {
+    let finished = |event| match event {
+        EventBody::CallFinished { outcome, .. } => Some(outcome),
+        _ => None,
+    };
+    events(runtime, session).into_iter().filter_map(finished).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_process_goes_on_with_what_a_turn_committed() {
+    let runtime = runtime();
+    let session = runtime.session().committing(CommitMode::PerTurn, BTreeMap::new());
+    work(&driver(&runtime, &session, proposing(&["echo 1 > a", "cat a; echo 2 >> a"])), "work").await;
+    let session = reopened(&runtime, &session, CommitMode::PerTurn);
+    work(&driver(&runtime, &session, proposing(&["echo 3 >> a"])), "more").await;
+    assert_eq!(content(&runtime, "a").as_deref(), Some("1\n2\n3\n"));
+}
+
+/// Says yes to everything.
+struct Agreeing;
+
+#[async_trait::async_trait]
+impl Approver for Agreeing {
+    async fn ask(&self, _: Asked<'_>) -> ApprovalAnswer {
+        ApprovalAnswer { allowed: true, remembered: false }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_allowed_when_it_was_written_is_committed_with_its_turn() {
+    let rule = json!({ "name": "ask", "verdict": "ask", "paths": ["asked/**"] });
+    let rules = vec![serde_json::from_value::<RuleSpec>(rule).unwrap()];
+    let setup = Setup { rules, approver: Arc::new(Agreeing), ..Setup::default() };
+    let runtime = Runtime::with(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"), setup);
+    let session = runtime.session().committing(CommitMode::PerTurn, BTreeMap::new());
+    let calls = ["mkdir asked; echo 1 > asked/a", "echo 2 > b"];
+    let turned = work(&driver(&runtime, &session, proposing(&calls)), "work").await;
+    assert_eq!(turned.outcome, TurnOutcome::Done);
+    assert_eq!(
+        (content(&runtime, "asked/a").as_deref(), content(&runtime, "b").as_deref()),
+        (Some("1\n"), Some("2\n"))
+    );
+
+    // Cut off when the answered call was staged and had not ended: it is neither asked about nor staged again.
+    let again = runtime.session();
+    let story = events(&runtime, &session);
+    let staged = story.iter().position(|event| matches!(event, EventBody::ChangesStaged { .. })).unwrap();
+    std::fs::remove_dir_all(runtime.root().join("asked")).unwrap();
+    runtime.workspace.journal().append(again.id(), &story[1..=staged], Durability::Process).unwrap();
+    let again = reopened(&runtime, &again, CommitMode::PerTurn);
+    assert_eq!(resume(&runtime, &again, proposing(&[])).await.outcome, TurnOutcome::Done);
+    assert_eq!(content(&runtime, "asked/a").as_deref(), Some("1\n"));
+    let asked = events(&runtime, &again).into_iter().filter(|event| matches!(event, EventBody::ApprovalAsked { .. }));
+    assert_eq!((asked.count(), outcomes(&runtime, &again)), (1, vec![CallOutcome::Succeeded]));
 }

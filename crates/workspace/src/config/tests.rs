@@ -96,6 +96,7 @@ fn everything_that_can_be_said_is_understood() {
         block_networks = ["203.0.113.0/24"]
         block_url = ["https://a.example.com/admin"]
         allow_private = ["http://localhost:8080"]
+        idempotency_keys = ["https://pay.example.com"]
 
         [secrets]
         allowed = ["GITHUB_TOKEN"]
@@ -141,6 +142,7 @@ fn everything_that_can_be_said_is_understood() {
             block_networks: vec!["203.0.113.0/24".parse().unwrap()],
             block_url: vec!["https://a.example.com/admin".parse().unwrap()],
             allow_private: vec!["http://localhost:8080".parse().unwrap()],
+            idempotency_keys: vec!["https://pay.example.com".parse().unwrap()],
         },
         allowed_secrets: BTreeSet::from(["GITHUB_TOKEN".parse().unwrap()]),
         retention: Retention { max_bytes: 512 << 20, keep_ms: 30 * 86_400_000 },

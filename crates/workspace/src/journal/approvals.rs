@@ -154,9 +154,12 @@ fn records(events: Vec<Event>) -> Vec<ApprovalRecord> {
                     revoked,
                 });
             }
-            // The first answer counts: whoever was later was told so.
+            // The first answer counts, and one that came in time: whoever was later was told so.
             EventBody::ApprovalAnswered { approval, answer } => {
-                change(&mut records, &approval, |record| record.answer = record.answer.or(Some(answer)));
+                change(&mut records, &approval, |record| {
+                    let in_time = event.recorded_at_ms < record.request.expires_at_ms;
+                    record.answer = record.answer.or(in_time.then_some(answer));
+                });
             }
             EventBody::ApprovalRevoked { approval } => change(&mut records, &approval, |record| record.revoked = true),
             EventBody::CallDecided { decision, .. } | EventBody::CommitDecided { decision, .. } => {

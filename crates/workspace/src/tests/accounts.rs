@@ -140,6 +140,7 @@ impl World {
             secrets: Vec::new(),
             path: path.map(str::to_owned),
             found,
+            idempotency_key: None,
         });
     }
 

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use policy::{Budget, GrantSpec, Judge, Limits, Principal};
 use protocol::{
     ApprovalAnswer, ApprovalId, CallId, CommitMode, Event, EventBody, ModelFailure, ModelFailureKind, ModelReply,
-    Purpose, SessionId, TurnId, TurnOutcome, Verdict,
+    Purpose, SessionId, Taped, TurnId, TurnOutcome, Verdict,
 };
 use providers::{DeltaSink, Model, ModelRequest, Price};
 use query::{Driver, Planner, TurnLimits};
@@ -81,6 +81,7 @@ impl Recorded {
             match event {
                 EventBody::TurnResumed { .. } => return Err("it was cut short and taken up again"),
                 EventBody::ModelAbandoned { .. } => return Err("a model call was broken off"),
+                EventBody::CallTaped { taped: Taped::NotKept { .. }, .. } => return Err("a call of it has no record"),
                 EventBody::CallDecided { decision, .. } | EventBody::CommitDecided { decision, .. }
                     if decision.rule == EXPIRED =>
                 {
@@ -231,6 +232,9 @@ impl<'a> Story<'a> {
             Ok(outcome) => outcome,
             Err(reason) => return Ok(Turned::NotReplayable { reason: reason.to_owned() }),
         };
+        if !self.has_tapes(recorded) {
+            return Ok(Turned::NotReplayable { reason: "a call of it has no record any more".to_owned() });
+        }
         let (judge, limits, grant) = match self.policy(recorded) {
             Ok(policy) => policy,
             Err(Unplayed(reason)) => return Ok(Turned::NotReplayable { reason }),
@@ -259,6 +263,17 @@ impl<'a> Story<'a> {
         let mut now = Vec::new();
         self.workspace.journal().for_each_after(&self.session, after, |event| now.push(event.body))?;
         Ok(compare(&recorded.events, &now))
+    }
+
+    /// Tells whether every call of the turn that ran can be run again.
+    fn has_tapes(&self, recorded: &Recorded) -> bool {
+        let tapes = recorded.events.iter().filter_map(|event| match event {
+            EventBody::CallTaped { taped: Taped::Kept { tape, .. }, .. } => Some(tape),
+            _ => None,
+        });
+        let ran = |event: &&EventBody| matches!(event, EventBody::CallFinished { usage, .. } if usage.fuel > 0);
+        tapes.clone().all(|tape| self.original.kept(tape).is_ok())
+            && tapes.count() >= recorded.events.iter().filter(ran).count()
     }
 
     /// Returns what the turn's calls were judged by.

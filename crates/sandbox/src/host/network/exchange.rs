@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HOST, HeaderValue};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HOST, HeaderName, HeaderValue};
 use http::{Method, Request, Response, Uri};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -25,6 +25,9 @@ use super::dial::dial;
 use super::gate::{Admitted, Asked, Gate};
 use super::record::Record;
 use super::secrets::mentions;
+
+/// The header of a key (draft-ietf-httpapi-idempotency-key-header).
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Bytes of a response's head.
 const MAX_HEAD_BYTES: usize = 64 << 10;
@@ -56,13 +59,18 @@ pub(super) async fn exchange(
     let (url, target) = parse(&gate, &request)?;
     let mentions = mentions(request.headers(), &url);
     let asked = Asked { method: request.method().as_str(), url: &url, target: &target, mentions: &mentions };
-    let Admitted { request: number, addresses } = gate.admit(&asked).await?;
+    let Admitted { request: number, addresses, key } = gate.admit(&asked).await?;
     let record = Record::new(gate.clone(), number);
     let answered = async {
         let slot = Arc::new(gate.connection()?);
         // From here on the URL holds values: it is sent, and nothing else.
         let url = gate.secrets()?.fill(&mentions, request.headers_mut(), &url)?;
-        let request = outgoing(request, &url, &target, (record.sent_bytes().clone(), slot.clone()))?;
+        let mut request = outgoing(request, &url, &target, (record.sent_bytes().clone(), slot.clone()))?;
+        if let Some(key) = key {
+            // In place of the guest's own, which may be another one the next time.
+            let key = HeaderValue::from_str(&key).map_err(|_| Error::InternalError(None))?;
+            request.headers_mut().insert(IDEMPOTENCY_KEY, key);
+        }
         let Answered { response, address, connection } = transmit(&gate, &target, &addresses, request, options).await?;
         let (mut head, body) = response.into_parts();
         scrub(&gate, &mut head);

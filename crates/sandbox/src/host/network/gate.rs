@@ -9,7 +9,8 @@ use policy::{
     Egress, Grant, Limits, NetworkScope, Ruling, Scope, SecretScope, Target, canonical_address, judge_secret_path,
     refuse_request,
 };
-use protocol::{CallId, EventBody, Verdict};
+use protocol::{CallId, EventBody, Verdict, digest};
+use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use url::{Host, Position, Url};
 use wasmtime_wasi_http::Error;
@@ -35,6 +36,9 @@ const MAX_TEXT_BYTES: usize = 512;
 
 /// Bytes of a path with its query that are recorded, so that what was judged can be judged again.
 const MAX_PATH_BYTES: usize = 2 << 10;
+
+/// Characters of an idempotency key: 128 bits in hex.
+const KEY_CHARS: usize = 32;
 
 /// An event could not be recorded; what it announces must not happen.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +98,8 @@ struct Notes {
 pub(super) struct Admitted {
     pub(super) request: u32,
     pub(super) addresses: Vec<IpAddr>,
+    /// What it is sent with so that it has its effect once.
+    pub(super) key: Option<String>,
 }
 
 /// A request on its way through the gate.
@@ -115,12 +121,13 @@ struct Decided<'a> {
     found: Vec<IpAddr>,
     secrets: Vec<String>,
     path: Option<String>,
+    key: Option<String>,
 }
 
 impl<'a> Decided<'a> {
     fn new(request: u32, method: &'a str, target: String, ruling: Ruling) -> Self {
         let (addresses, found, secrets) = (Vec::new(), Vec::new(), Vec::new());
-        Self { request, method, target, ruling, addresses, found, secrets, path: None }
+        Self { request, method, target, ruling, addresses, found, secrets, path: None, key: None }
     }
 
     fn about(request: u32, asked: &Asked<'a>, ruling: Ruling) -> Self {
@@ -131,7 +138,7 @@ impl<'a> Decided<'a> {
     }
 
     fn event(self, call: &CallId) -> EventBody {
-        let Self { request, method, target, ruling, addresses, found, secrets, path } = self;
+        let Self { request, method, target, ruling, addresses, found, secrets, path, key: idempotency_key } = self;
         let (call, method) = (call.clone(), method.to_owned());
         let Ruling { verdict, rule, reason } = ruling;
         EventBody::RequestDecided {
@@ -146,6 +153,7 @@ impl<'a> Decided<'a> {
             secrets,
             path,
             found,
+            idempotency_key,
         }
     }
 }
@@ -227,8 +235,16 @@ impl Gate {
         if let Some(refused) = self.judge_addresses(asked, &addresses)? {
             return Err(self.refuse_asked(request, asked, addresses, refused));
         }
-        self.allowed(request, asked, addresses.clone(), ruling)?;
-        Ok(Admitted { request, addresses })
+        let key = self.key(request, asked)?;
+        self.allowed(request, asked, addresses.clone(), (ruling, key.clone()))?;
+        Ok(Admitted { request, addresses, key })
+    }
+
+    /// Returns the key of a request whose target honours one: the same when the call is run again, and no other call's.
+    fn key(&self, request: u32, asked: &Asked<'_>) -> Result<Option<String>, Error> {
+        let wanted = self.egress()?.wants_key(asked.method, asked.target);
+        let about = || json!([self.call, request, asked.method, asked.url.as_str()]);
+        Ok(wanted.then(|| digest("boxagnts idempotency key", &about()).as_str()[..KEY_CHARS].to_owned()))
     }
 
     /// Judges every address, and what may go there. Returns the first refusal.
@@ -375,7 +391,7 @@ impl Gate {
 
     /// Records a request that was allowed and whose name has no address to connect to.
     fn unresolved(&self, request: u32, asked: &Asked<'_>, ruling: Ruling, error: Error) -> Error {
-        if let Err(unrecorded) = self.allowed(request, asked, Vec::new(), ruling) {
+        if let Err(unrecorded) = self.allowed(request, asked, Vec::new(), (ruling, None)) {
             return unrecorded;
         }
         let outcome = protocol::RequestOutcome::Failed { reason: error.to_string() };
@@ -435,8 +451,14 @@ impl Gate {
     }
 
     /// Records a request that may be made, with the names of the secrets that go along.
-    fn allowed(&self, request: u32, asked: &Asked<'_>, addresses: Vec<IpAddr>, ruling: Ruling) -> Result<(), Error> {
-        let decided = Decided { addresses, ..Decided::about(request, asked, ruling) };
+    fn allowed(
+        &self,
+        request: u32,
+        asked: &Asked<'_>,
+        addresses: Vec<IpAddr>,
+        (ruling, key): (Ruling, Option<String>),
+    ) -> Result<(), Error> {
+        let decided = Decided { addresses, key, ..Decided::about(request, asked, ruling) };
         self.record(decided.event(&self.call))
     }
 

@@ -67,6 +67,7 @@ async fn an_allowed_request_goes_out_and_is_in_the_journal() {
             secrets: Vec::new(),
             path: Some("/a?b=c".into()),
             found: Vec::new(),
+            idempotency_key: None,
         },
         EventBody::RequestFinished {
             call,

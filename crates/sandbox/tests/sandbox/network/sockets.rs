@@ -102,6 +102,7 @@ async fn an_allowed_connection_is_made_and_is_in_the_journal() {
                 secrets: Vec::new(),
                 path: None,
                 found: Vec::new(),
+                idempotency_key: None,
             },
             EventBody::RequestFinished {
                 call,
@@ -380,6 +381,7 @@ async fn what_is_not_one_machine_is_never_reached_and_neither_is_a_blocked_netwo
         allow_private: vec!["*://*:*".parse().unwrap()],
         block_networks: vec!["127.0.0.0/8".parse().unwrap()],
         block_url: vec!["https://10.0.0.7/admin".parse().unwrap()],
+        ..NetworkRules::default()
     });
     for (kind, host, rule) in [
         ("udp4", "224.0.0.251", "network.unicast"),
