@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::path::Path;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::anchor::{Anchor, AnchorFile};
 use super::append::Failure;
@@ -141,6 +141,9 @@ fn check_end(
     key: &SigningKey,
     anchor: &Checkpoint,
 ) -> rusqlite::Result<std::result::Result<Head, Break>> {
+    // One snapshot: what another process signs meanwhile is beyond the end that was looked at.
+    let snapshot = Transaction::new_unchecked(connection, TransactionBehavior::Deferred)?;
+    let connection = &*snapshot;
     let (ends_at, _) = walk::last(connection, id)?;
     if let Err(wrong) = check_signed(connection, id, anchor, ends_at)? {
         return Ok(Err(wrong));

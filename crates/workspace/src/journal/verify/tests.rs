@@ -569,8 +569,9 @@ fn processes_that_append_at_once_keep_one_chain() {
         for number in 0..4 {
             let place = &place;
             scope.spawn(move || {
-                let journal = place.open();
                 for round in 0..25 {
+                    // Opened while others sign.
+                    let journal = place.open();
                     let durability = if round % 5 == 0 { Durability::Power } else { Durability::Process };
                     journal.append(&session(number), &[turn("a"), closed()], durability).unwrap();
                 }
